@@ -1,0 +1,141 @@
+#include "chainrule/core/shape.h"
+
+#include "chainrule/core/error.h"
+
+namespace chainrule {
+
+namespace {
+void check_capacity(int64_t size) {
+  if (size > max_dims)
+    fail(ErrorKind::shape, "shape", std::to_string(size) + " dimensions arrived",
+         "a tensor has at most " + std::to_string(max_dims) + " dimensions", "merge some with reshape");
+}
+}  // namespace
+
+Shape::Shape(std::span<const int64_t> values) {
+  check_capacity(static_cast<int64_t>(values.size()));
+  size_ = static_cast<int64_t>(values.size());
+  std::copy(values.begin(), values.end(), values_);
+}
+void Shape::push_back(int64_t value) { insert(size(), value); }
+void Shape::insert(int position, int64_t value) {
+  check_capacity(size_ + 1);
+  std::copy_backward(begin() + position, end(), end() + 1);
+  values_[position] = value;
+  ++size_;
+}
+void Shape::erase(int position) {
+  std::copy(begin() + position + 1, end(), begin() + position);
+  --size_;
+}
+void Shape::resize(int size, int64_t fill) {
+  check_capacity(size);
+  for (int i = static_cast<int>(size_); i < size; ++i) values_[i] = fill;
+  size_ = size;
+}
+
+std::string to_string(IntSpan shape) {
+  std::string text = "(";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+int64_t checked_numel(IntSpan shape, int64_t element_size, std::string_view op) {
+  bool empty = false;
+  for (int64_t size : shape) {
+    if (size < 0)
+      fail(ErrorKind::shape, op, "shape " + to_string(shape), "sizes must not be negative");
+    empty |= size == 0;
+  }
+  if (empty) return 0;
+  int64_t bytes = element_size;
+  for (int64_t size : shape)
+    if (__builtin_mul_overflow(bytes, size, &bytes))
+      fail(ErrorKind::memory, op, "shape " + to_string(shape) + " with elements of " +
+           std::to_string(element_size) + " bytes", "the bytes of a tensor must fit in a signed 64-bit integer");
+  return bytes / element_size;
+}
+
+int64_t numel_of(IntSpan shape) {
+  int64_t numel = 1;
+  for (int64_t size : shape) numel *= size;
+  return numel;
+}
+
+Shape contiguous_strides(IntSpan shape) {
+  Shape strides(shape);
+  int64_t step = 1;
+  for (int i = strides.size() - 1; i >= 0; --i) {
+    strides[i] = step;
+    step *= std::max<int64_t>(shape[i], 1);
+  }
+  return strides;
+}
+
+bool is_contiguous(IntSpan shape, IntSpan strides) {
+  int64_t step = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    if (shape[i] == 0) return true;
+    if (shape[i] != 1 && strides[i] != step) return false;
+    step *= shape[i];
+  }
+  return true;
+}
+
+int normalize_dim(int64_t dim, int ndim, std::string_view op) {
+  const int64_t range = std::max(ndim, 1);
+  if (dim < -range || dim >= range)
+    fail(ErrorKind::index, op, "dim " + std::to_string(dim) + " of a tensor with " + std::to_string(ndim) +
+         " dimensions", "dim must be in [" + std::to_string(-range) + ", " + std::to_string(range - 1) + "]");
+  return static_cast<int>(dim < 0 ? dim + range : dim);
+}
+
+uint32_t dim_mask(IntSpan dims, int ndim, std::string_view op) {
+  if (dims.empty()) return (1u << ndim) - 1;
+  uint32_t mask = 0;
+  for (int64_t dim : dims) {
+    const uint32_t bit = 1u << normalize_dim(dim, ndim, op);
+    if (mask & bit)
+      fail(ErrorKind::value, op, "dim " + std::to_string(dim) + " appears twice in " + to_string(dims),
+           "each dim may be named once");
+    mask |= bit;
+  }
+  return ndim == 0 ? 0 : mask;
+}
+
+Shape broadcast_shapes(IntSpan a, IntSpan b, std::string_view op) {
+  Shape result(a.size() >= b.size() ? a : b);
+  const IntSpan shorter = a.size() >= b.size() ? b : a;
+  const size_t lead = result.size() - shorter.size();
+  for (size_t i = 0; i < shorter.size(); ++i) {
+    int64_t& size = result[static_cast<int>(lead + i)];
+    if (size == shorter[i] || shorter[i] == 1) continue;
+    if (size != 1)
+      fail(ErrorKind::shape, op, "shapes " + to_string(a) + " and " + to_string(b) + " do not broadcast",
+           "aligned from the right, sizes must be equal or 1 (" + std::to_string(size) + " and " +
+           std::to_string(shorter[i]) + " are not)");
+    size = shorter[i];
+  }
+  return result;
+}
+
+Shape broadcast_strides(IntSpan shape, IntSpan strides, IntSpan target) {
+  Shape result(target);
+  const size_t lead = target.size() - shape.size();
+  for (size_t i = 0; i < target.size(); ++i) {
+    const bool repeats = i < lead || (shape[i - lead] == 1 && target[i] != 1);
+    result[static_cast<int>(i)] = repeats ? 0 : strides[i - lead];
+  }
+  return result;
+}
+
+Shape reduced_shape(IntSpan shape, uint32_t mask, bool keepdim) {
+  Shape result;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (!(mask >> i & 1)) result.push_back(shape[i]);
+    else if (keepdim) result.push_back(1);
+  }
+  return result;
+}
+
+}  // namespace chainrule

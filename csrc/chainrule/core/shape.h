@@ -1,0 +1,71 @@
+// shape.h - small vectors of sizes, strides and dims; the arithmetic on them, checked. Floor: core.
+// Dims is a plain value of fixed capacity: it is an op attribute, so it must be trivially copyable.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace chainrule {
+
+inline constexpr int max_dims = 8;
+
+/// A list of at most max_dims integers.
+class Shape {
+ public:
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> values) : Shape(std::span<const int64_t>(values.begin(), values.size())) {}
+  explicit Shape(std::span<const int64_t> values);
+
+  int size() const { return static_cast<int>(size_); }
+  bool empty() const { return size_ == 0; }
+  int64_t& operator[](int i) { return values_[i]; }
+  int64_t operator[](int i) const { return values_[i]; }
+  int64_t back() const { return values_[size_ - 1]; }
+  const int64_t* begin() const { return values_; }
+  const int64_t* end() const { return values_ + size_; }
+  int64_t* begin() { return values_; }
+  int64_t* end() { return values_ + size_; }
+  operator std::span<const int64_t>() const { return {values_, static_cast<size_t>(size_)}; }
+
+  void push_back(int64_t value);
+  void insert(int position, int64_t value);
+  void erase(int position);
+  void resize(int size, int64_t fill);
+  bool contains(int64_t value) const { return std::find(begin(), end(), value) != end(); }
+  bool operator==(const Shape& other) const { return std::ranges::equal(*this, other); }
+
+ private:
+  int64_t size_ = 0;
+  int64_t values_[max_dims] = {};
+};
+
+using IntSpan = std::span<const int64_t>;
+
+inline bool same(IntSpan a, IntSpan b) { return std::ranges::equal(a, b); }
+
+/// "(2, 3)", "(5,)", "()".
+std::string to_string(IntSpan shape);
+
+/// Elements of a shape; fails on a negative size, or when elements * element_size does not fit in memory.
+int64_t checked_numel(IntSpan shape, int64_t element_size, std::string_view op);
+/// Elements of a shape that is known to be good.
+int64_t numel_of(IntSpan shape);
+Shape contiguous_strides(IntSpan shape);
+bool is_contiguous(IntSpan shape, IntSpan strides);
+
+/// dim in [-ndim, ndim) as [0, ndim); 0-d counts as one dim, as in PyTorch. Fails with IndexError.
+int normalize_dim(int64_t dim, int ndim, std::string_view op);
+/// dims as a bit mask; an empty list means all of them. Fails on a repeated dim.
+uint32_t dim_mask(IntSpan dims, int ndim, std::string_view op);
+
+/// The shape that both broadcast to (NumPy's rule); fails naming both.
+Shape broadcast_shapes(IntSpan a, IntSpan b, std::string_view op);
+/// Strides with which a tensor of `shape` and `strides` is read as `target`: 0 where it repeats.
+Shape broadcast_strides(IntSpan shape, IntSpan strides, IntSpan target);
+/// What is left after reducing the dims in `mask`.
+Shape reduced_shape(IntSpan shape, uint32_t mask, bool keepdim);
+
+}  // namespace chainrule

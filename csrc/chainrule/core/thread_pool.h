@@ -1,0 +1,44 @@
+// thread_pool.h - runs the blocks of one loop on a few threads. Floor: core.
+// The blocks are the caller's, so what a block computes never depends on the number of threads: with block
+// boundaries that are a function of the size alone, results have the same bits for any number of threads. A
+// static partition without queues: thread t of T runs the blocks [t * blocks / T, (t + 1) * blocks / T), the
+// caller is thread 0. A loop inside a loop, or one started while another thread has the pool, runs on its
+// caller alone. Workers touch raw memory only, never a reference count.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+namespace chainrule {
+
+/// Threads a loop may use: at first CHAINRULE_NUM_THREADS, or as many CPUs as this process may run on. Fails
+/// if the variable is set to anything but an integer from 1 to 1024.
+int num_threads();
+
+/// From 1 to 1024.
+void set_num_threads(int n);
+
+namespace detail {
+using BlockRange = void (*)(void* body, int64_t first, int64_t last) noexcept;
+void run_on_pool(int64_t blocks, BlockRange run, void* body);
+}  // namespace detail
+
+/// Calls body(block) once for every block in [0, blocks) and returns when all are done. Blocks of different
+/// threads run in no particular order. Worth it from about 10 microseconds of work.
+template <class F>
+void parallel_for(int64_t blocks, F&& body) {
+  static_assert(noexcept(body(int64_t{})), "an exception cannot leave a worker: declare the body noexcept");
+  if (blocks <= 1 || num_threads() == 1) {
+    for (int64_t block = 0; block < blocks; ++block) body(block);
+    return;
+  }
+  using Body = std::remove_reference_t<F>;
+  const detail::BlockRange run = [](void* erased, int64_t first, int64_t last) noexcept {
+    Body& typed = *static_cast<Body*>(erased);
+    for (int64_t block = first; block < last; ++block) typed(block);
+  };
+  detail::run_on_pool(blocks, run, const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+}
+
+}  // namespace chainrule
