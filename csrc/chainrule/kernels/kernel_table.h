@@ -1,0 +1,136 @@
+// kernel_table.h - the C-like interface between the kernels of each instruction set and everybody else. Floor: kernels.
+// Kernels are loops over raw memory: no allocation, no gradients, no errors, no shapes beyond what is written here.
+// Steps and strides count elements, never bytes. Every source that includes simd.h is compiled once per level
+// (CHAINRULE_LEVEL = 2, 3, 4 for x86-64-v2, v3, v4); only explicit specialisations on the level leave it.
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "chainrule/core/dtype.h"
+#include "chainrule/math/op_list.h"
+
+namespace chainrule {
+
+inline constexpr int float_count = 2;  ///< float32, float64: the first two dtypes; only they have gradients
+inline constexpr int max_operands = 3;
+
+/// y[i * y_step] = op(x[0][i * x_step[0]], ...) for i < n. Masks are bytes 0 or 1.
+using ForwardKernel = void (*)(const void* op, void* y, int64_t y_step, const void* const* x, const int64_t* x_step,
+                               int64_t n);
+
+/// What one backward pass over an elementwise op reads and writes.
+struct BackwardArguments {
+  void* gx[max_operands];         ///< dense; null where no gradient is owed
+  const void* x[max_operands];    ///< null where no rule that runs reads it
+  int64_t x_step[max_operands];
+  const void* gy;
+  int64_t gy_step;
+  const void* y;                  ///< null where no rule reads it
+  int64_t y_step;
+};
+using BackwardKernel = void (*)(const void* op, const BackwardArguments& arguments, int64_t n);
+
+struct ElementwiseKernel {
+  ForwardKernel forward[dtype_count];    ///< by dtype of the inputs; null outside the op's domain
+  BackwardKernel backward[float_count];
+};
+
+/// A matrix of rows to reduce: element (i, j) is x[i * row_step + j * column_step].
+struct Rows {
+  const void* x;
+  int64_t rows, row_step;
+  int64_t columns, column_step;
+};
+
+/// y[i] = reduction of row i; with `accumulate`, combined with the y[i] that is there. Rows may be empty only for sum.
+using ReduceKernel = void (*)(void* y, const Rows& x, bool accumulate);
+/// index[i] = position of the first largest (smallest) element of row i; NaN counts as largest (smallest).
+using ArgReduceKernel = void (*)(int64_t* index, const Rows& x);
+
+/// Row-wise functions: y(i, j) is dense by rows, y[i * columns + j].
+using RowKernel = void (*)(void* y, const Rows& x);
+/// gx = vjp of a row function from gy and y, all three dense by rows.
+using RowBackwardKernel = void (*)(void* gx, const void* gy, const void* y, int64_t rows, int64_t columns);
+
+/// c[i * c_row_step + j] (+)= sum over p of a[i * a_row_step + p * a_column_step] * b[p * b_row_step + j * b_column_step],
+/// i < m, j < n, p < k; then + bias[j] when bias is not null. Rows of c are contiguous.
+struct GemmArguments {
+  int64_t m, n, k;
+  const void* a;
+  int64_t a_row_step, a_column_step;
+  const void* b;
+  int64_t b_row_step, b_column_step;
+  void* c;
+  int64_t c_row_step;
+  const void* bias;
+};
+using GemmKernel = void (*)(const GemmArguments& arguments);
+
+/// One parameter of a fused optimizer step; all pointers dense, n elements.
+struct SgdSettings {
+  double lr, momentum, dampening, weight_decay;
+  bool nesterov, maximize;
+};
+using SgdKernel = void (*)(void* parameter, const void* gradient, void* momentum_buffer, bool first, int64_t n,
+                           const SgdSettings& settings);  ///< `first`: the buffer takes the gradient as it is
+struct AdamSettings {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool maximize, decoupled;  ///< decoupled: AdamW's weight decay
+};
+using AdamKernel = void (*)(void* parameter, const void* gradient, void* exp_avg, void* exp_avg_sq, void* max_exp_avg_sq,
+                            int64_t step, int64_t n, const AdamSettings& settings);  ///< max_exp_avg_sq: null without amsgrad
+
+struct ReductionKernels {
+  ReduceKernel sum[dtype_count];        ///< y is the dtype of x; int32 and bool are converted to int64 before
+  ReduceKernel maximum[dtype_count], minimum[dtype_count];
+  ArgReduceKernel argmax[dtype_count], argmin[dtype_count];
+};
+struct RowKernels {
+  RowKernel softmax[float_count], log_softmax[float_count];
+  RowBackwardKernel softmax_backward[float_count], log_softmax_backward[float_count];
+  ReduceKernel logsumexp[float_count];  ///< never accumulates
+};
+struct OptimizerKernels {
+  SgdKernel sgd[float_count];
+  AdamKernel adam[float_count];
+};
+
+/// Everything one instruction set offers.
+struct Kernels {
+  ElementwiseKernel elementwise[ElementwiseOps::size];  ///< by op id
+  ReductionKernels reductions;
+  RowKernels rows;
+  GemmKernel gemm[float_count];
+  OptimizerKernels optimizers;
+};
+
+// The parts, each from its own source; Level is CHAINRULE_LEVEL of that build.
+template <int Level, class Ops>
+std::span<const ElementwiseKernel> elementwise_kernels();
+template <int Level>
+ReductionKernels reduction_kernels();
+template <int Level>
+RowKernels row_kernels();
+template <int Level>
+OptimizerKernels optimizer_kernels();
+template <int Level>
+GemmKernel gemm_kernel(DType dtype);
+template <int Level>
+const Kernels& kernels_of_level();
+
+#ifdef CHAINRULE_LEVEL
+inline constexpr int level = CHAINRULE_LEVEL;
+template <> std::span<const ElementwiseKernel> elementwise_kernels<level, ArithmeticOps>();
+template <> std::span<const ElementwiseKernel> elementwise_kernels<level, TranscendentalOps>();
+template <> std::span<const ElementwiseKernel> elementwise_kernels<level, ActivationOps>();
+template <> std::span<const ElementwiseKernel> elementwise_kernels<level, ComparisonOps>();
+template <> ReductionKernels reduction_kernels<level>();
+template <> RowKernels row_kernels<level>();
+template <> OptimizerKernels optimizer_kernels<level>();
+template <> GemmKernel gemm_kernel<level>(DType dtype);
+#endif
+template <> const Kernels& kernels_of_level<2>();
+template <> const Kernels& kernels_of_level<3>();
+template <> const Kernels& kernels_of_level<4>();
+
+}  // namespace chainrule
