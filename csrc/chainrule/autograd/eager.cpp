@@ -1,0 +1,119 @@
+// eager.cpp - running one op on tensors: promote, infer, compute, record. Floor: autograd.
+#include <array>
+#include <vector>
+
+#include "chainrule/autograd/elementwise.h"
+#include "chainrule/autograd/node.h"
+#include "chainrule/core/error.h"
+
+namespace chainrule {
+
+namespace {
+
+Installed rows_from_above{};
+
+// A tensor whose memory was changed in place through another view, as part of a graph, has a history that no longer
+// describes its value.
+void check_not_stale(const OpRow& row, const Tensor& x) {
+  if (x->storage && x->storage->recorded_version > x->version) [[unlikely]]
+    fail(ErrorKind::graph, row.info->name, "an input of shape " + to_string(x.shape()) +
+         " shares memory with a tensor that a recorded operation changed in place afterwards",
+         "its history no longer describes its value", "take the view again after the change, or compute out of place");
+}
+
+void run_elementwise(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
+  const int n = row.inputs;
+  const Tensor& last = *inputs[n - 1];
+  bool uniform = is_floating(last.dtype()) && (!row.mask_input || inputs[0]->dtype() == DType::boolean);
+  for (int k = row.mask_input; k < n; ++k) uniform &= inputs[k]->dtype() == last.dtype();
+  bool same_shape = true;
+  for (int k = 0; k + 1 < n; ++k) same_shape &= same(inputs[k]->shape(), last.shape());
+  if (uniform && same_shape) [[likely]] {
+    outputs[0] = Tensor::empty(row.mask_output ? DType::boolean : last.dtype(), last.shape());
+    forward_elementwise(row, op, inputs, outputs[0]);
+    return;
+  }
+  std::array<Meta, 3> metas;
+  for (int k = 0; k < n; ++k) metas[k] = inputs[k]->meta();
+  Meta result;
+  infer_elementwise(row, {metas.data(), static_cast<size_t>(n)}, &result);
+  outputs[0] = Tensor::empty(result);
+  forward_elementwise(row, op, inputs, outputs[0]);
+}
+
+// Mixed dtypes never enter a formula: the casts are ops of their own, recorded like any other.
+bool needs_casts(const OpRow& row, std::span<const Tensor* const> inputs, DType* to) {
+  const DType last = inputs[row.inputs - 1]->dtype();
+  bool uniform = is_floating(last);
+  for (int k = row.mask_input; k < row.inputs; ++k) uniform &= inputs[k]->dtype() == last;
+  if (uniform && !row.mask_input) [[likely]] return false;
+  std::array<Meta, 3> metas;
+  for (int k = 0; k < row.inputs; ++k) metas[k] = inputs[k]->meta();
+  *to = computation_dtype(row, {metas.data(), static_cast<size_t>(row.inputs)});
+  for (int k = row.mask_input; k < row.inputs; ++k)
+    if (inputs[k]->dtype() != *to) return true;
+  return false;
+}
+
+void run_with_casts(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, DType to,
+                    Tensor* outputs) {
+  std::array<Tensor, 3> cast;
+  std::array<const Tensor*, 3> list{};
+  for (int k = 0; k < row.inputs; ++k) {
+    const bool is_mask = row.mask_input && k == 0;
+    cast[k] = is_mask || inputs[k]->dtype() == to ? *inputs[k] : installed().cast(*inputs[k], to);
+    list[k] = &cast[k];
+  }
+  run(row, op, {list.data(), static_cast<size_t>(row.inputs)}, outputs);
+}
+
+void run_structured(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
+  std::vector<Meta> metas;
+  std::vector<Tensor> tensors;
+  metas.reserve(inputs.size());
+  tensors.reserve(inputs.size());
+  for (const Tensor* x : inputs) {
+    metas.push_back(x->meta());
+    tensors.push_back(*x);
+  }
+  std::array<Meta, max_outputs> results;
+  row.infer(op, metas, results.data());
+  if (row.view && (outputs[0] = row.view(op, tensors[0]))) return;
+  for (int k = 0; k < row.outputs; ++k) outputs[k] = Tensor::empty(results[k]);
+  row.forward(op, tensors, outputs);
+}
+
+}  // namespace
+
+void install(const Installed& handed_down) { rows_from_above = handed_down; }
+const Installed& installed() { return rows_from_above; }
+
+void infer(const OpRow& row, const void* op, std::span<const Meta> inputs, Meta* outputs) {
+  if (row.elementwise) infer_elementwise(row, inputs, outputs);
+  else row.infer(op, inputs, outputs);
+}
+
+void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
+  const bool recording = grad_enabled();
+  bool wants_grad = false;
+  for (const Tensor* x : inputs) {
+    wants_grad |= (*x)->requires_grad;
+    if (recording) check_not_stale(row, *x);
+  }
+  if (row.elementwise) {
+    DType to;
+    if (needs_casts(row, inputs, &to)) [[unlikely]] return run_with_casts(row, op, inputs, to, outputs);
+    run_elementwise(row, op, inputs, outputs);
+  } else {
+    run_structured(row, op, inputs, outputs);
+  }
+  if (recording && wants_grad && row.vjp) record(row, op, inputs, outputs);
+}
+
+Tensor Tensor::call_id(int id, const void* op, std::span<const Tensor* const> inputs) {
+  Tensor outputs[max_outputs];
+  run(installed().rows[id], op, inputs, outputs);
+  return std::move(outputs[0]);
+}
+
+}  // namespace chainrule

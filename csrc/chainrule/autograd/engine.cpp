@@ -1,0 +1,321 @@
+// engine.cpp - a max-heap on sequence numbers visits each node after all its consumers: no pre-pass, no recursion.
+// Leaves have sequence number 0, so they come last: an error on the way leaves every .grad as it was.
+#include "chainrule/autograd/engine.h"
+
+#include <algorithm>
+#include <array>
+
+#include "chainrule/autograd/elementwise.h"
+#include "chainrule/autograd/in_place.h"
+#include "chainrule/autograd/node.h"
+#include "chainrule/core/error.h"
+
+namespace chainrule {
+
+namespace {
+
+bool exclusively_ours(const Tensor& t) { return t->refs == 1 && t->storage->refs == 1 && t.is_contiguous(); }
+
+Tensor add_gradients(Tensor sum, const Tensor& more, bool create_graph) {
+  const bool in_place = !create_graph && exclusively_ours(sum) && sum.dtype() == more.dtype();
+  if (!in_place) return installed().add(sum, more);
+  const Tensor* inputs[] = {&sum, &more};
+  forward_elementwise(*installed().add_row, nullptr, inputs, sum);
+  return sum;
+}
+
+class Pass {
+ public:
+  explicit Pass(BackwardOptions options) : options_(options), mode_(options.create_graph) {
+    options_.retain_graph |= options.create_graph;
+  }
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+
+  // Also after an error: no node may keep a half-summed gradient or think it is queued.
+  ~Pass() {
+    for (Node* node : heap_) {
+      for (NodeOutput& output : node->outputs()) Tensor(std::exchange(output.grad, nullptr));
+      node->queued = false;
+      release(node);
+    }
+    for (Node* node : marked_) {
+      node->needed = node->captured = false;
+      release(node);
+    }
+  }
+
+  void seed(const Tensor& root, Tensor gradient) {
+    Node* node = gradient_node(root.get());
+    if (!restricted_ || node->needed) give(node, root->output, std::move(gradient));
+    release(node);
+  }
+
+  void run() {
+    while (!heap_.empty()) {
+      std::pop_heap(heap_.begin(), heap_.end(), earlier);
+      Node* node = heap_.back();
+      heap_.pop_back();
+      node->queued = false;
+      const Hold hold{node};
+      std::array<Tensor, max_outputs> gy;
+      for (int k = 0; k < node->output_count; ++k) gy[k] = Tensor(std::exchange(node->outputs()[k].grad, nullptr));
+      deliver(node, gy);
+      if (!node->is_leaf()) propagate(node, gy);
+    }
+  }
+
+  // Restricts the pass to nodes that lead to `inputs`, whose gradients are captured instead of accumulated.
+  void restrict_to(std::span<const Tensor> roots, std::span<const Tensor> inputs);
+  std::vector<Tensor> captured(std::span<const Tensor> inputs) const;
+  void commit();
+
+ private:
+  struct Hold {
+    Node* node;
+    ~Hold() { release(node); }
+  };
+  struct Result {
+    Tensor target;  // a leaf or a tensor that retains its gradient
+    Tensor gradient;
+  };
+  struct Capture {
+    Node* node;
+    int output;
+    Tensor gradient;
+  };
+
+  static bool earlier(const Node* a, const Node* b) { return a->sequence < b->sequence; }
+
+  void give(Node* node, int output, Tensor gradient) {
+    TensorImpl*& slot = node->outputs()[output].grad;
+    if (slot) slot = add_gradients(Tensor(std::exchange(slot, nullptr)), gradient, options_.create_graph).take();
+    else slot = gradient.take();
+    if (node->queued) return;
+    heap_.push_back(node);
+    node->queued = true;
+    ++node->refs;
+    std::push_heap(heap_.begin(), heap_.end(), earlier);
+  }
+
+  void deliver(Node* node, const std::array<Tensor, max_outputs>& gy) {
+    for (int k = 0; k < node->output_count; ++k) {
+      if (!gy[k]) continue;
+      if (restricted_) {
+        if (node->captured)
+          for (Capture& capture : captures_)
+            if (capture.node == node && capture.output == k) capture.gradient = gy[k];
+      } else if (TensorImpl* target = node->is_leaf() ? node->leaf : node->outputs()[k].retainer) {
+        results_.push_back({Tensor::share(target), gy[k]});
+      }
+    }
+  }
+
+  bool owes(const Edge& edge) const { return edge.node && (!restricted_ || edge.node->needed); }
+
+  void propagate(Node* node, std::array<Tensor, max_outputs>& gy) {
+    check_saved(node);
+    if (node->op->elementwise && !options_.create_graph) propagate_fused(node, gy[0]);
+    else propagate_by_formula(node, gy);
+    if (!options_.retain_graph) free_saved(node);
+  }
+
+  void check_saved(Node* node) const;
+  void propagate_fused(Node* node, const Tensor& gy);
+  void propagate_by_formula(Node* node, std::array<Tensor, max_outputs>& gy);
+
+  BackwardOptions options_;
+  GradMode mode_;
+  bool restricted_ = false;
+  std::vector<Node*> heap_;
+  std::vector<Node*> marked_;
+  std::vector<Result> results_;
+  std::vector<Capture> captures_;
+};
+
+void Pass::check_saved(Node* node) const {
+  if (node->freed)
+    fail(ErrorKind::graph, "backward", std::string("the saved values of ") + node->name() + " are gone",
+         "a graph runs backward once unless it is retained", "call the first backward with retain_graph=True");
+  auto check = [&](TensorImpl* saved, uint32_t version, const std::string& what) {
+    if (!saved || !saved->storage || saved->storage->version == version) return;
+    fail(ErrorKind::graph, "backward", what + " of " + node->name() + ", of shape " + to_string(saved->sizes()) +
+         ", was changed in place after it was saved (version " + std::to_string(saved->storage->version) +
+         ", saved at " + std::to_string(version) + ")",
+         "a value that backward needs must not change", "use the out-of-place operation, or clone() before the change");
+  };
+  for (size_t k = 0; k < node->input_count; ++k)
+    check(node->edges()[k].saved, node->edges()[k].version, "input " + std::to_string(k));
+  for (NodeOutput& output : node->outputs()) check(output.saved, output.version, "the output");
+}
+
+// First order: the formula fused into one kernel pass that gives every gradient this node owes.
+void Pass::propagate_fused(Node* node, const Tensor& gy) {
+  const OpRow& row = *node->op;
+  std::array<Tensor, max_operands> x, gx;
+  unsigned owed = 0;
+  for (int k = 0; k < row.inputs; ++k) {
+    const Edge& edge = node->edges()[k];
+    x[k] = Tensor::share(edge.saved);
+    if (!owes(edge) || !row.vjp_of_input[k].exists) continue;
+    if (row.vjp_of_input[k].is_gy) gx[k] = gy;
+    else owed |= 1u << k;
+  }
+  const size_t inputs = static_cast<size_t>(row.inputs);
+  if (owed)
+    backward_elementwise(row, node->attributes(), gy, {x.data(), inputs}, Tensor::share(node->outputs()[0].saved), owed,
+                         gx.data());
+  for (size_t k = 0; k < inputs; ++k) {
+    if (!gx[k]) continue;
+    if (x[k] && !same(x[k].shape(), gx[k].shape())) gx[k] = installed().sum_to_shape(gx[k], x[k].shape());
+    give(node->edges()[k].node, node->edges()[k].output, std::move(gx[k]));
+  }
+}
+
+// A saved value as the formula sees it: with create_graph it leads back to where it came from.
+Tensor with_history(TensorImpl* saved, Node* node, int output, bool create_graph) {
+  Tensor value = Tensor::share(saved);
+  if (!create_graph || !saved->storage || !node || (saved->requires_grad && saved->node == node)) return value;
+  value = value.alias();
+  value->requires_grad = true;
+  value->output = static_cast<uint8_t>(output);
+  value->node = node;
+  ++node->refs;
+  return value;
+}
+
+void Pass::propagate_by_formula(Node* node, std::array<Tensor, max_outputs>& gy) {
+  const OpRow& row = *node->op;
+  std::array<Tensor, max_outputs> y;
+  for (int k = 0; k < row.outputs; ++k) {
+    TensorImpl* saved = node->outputs()[k].saved;
+    if (saved) y[k] = with_history(saved, is_floating(saved->dtype) ? node : nullptr, k, options_.create_graph);
+    if (!gy[k] && saved && is_floating(saved->dtype)) gy[k] = Tensor::zeros(saved->dtype, saved->sizes());
+  }
+  std::vector<Tensor> x(node->input_count);
+  for (size_t k = 0; k < x.size(); ++k) {
+    const Edge& edge = node->edges()[k];
+    x[k] = edge.saved ? with_history(edge.saved, edge.node, edge.output, options_.create_graph) : gy[0].hollow();
+  }
+  for (size_t k = 0; k < x.size(); ++k) {
+    const Edge& edge = node->edges()[k];
+    if (!owes(edge)) continue;
+    Tensor gx;
+    if (!options_.create_graph && row.backward)
+      gx = row.backward(node->attributes(), static_cast<int>(k), gy[0], x, y[0]);
+    if (!gx) gx = row.vjp(node->attributes(), static_cast<int>(k), gy.data(), x, y.data());
+    if (!gx) continue;
+    if (row.elementwise) gx = installed().sum_to_shape(gx, x[k].shape());
+    give(edge.node, edge.output, std::move(gx));
+  }
+}
+
+void Pass::restrict_to(std::span<const Tensor> roots, std::span<const Tensor> inputs) {
+  restricted_ = true;
+  auto mark = [&](Node* node) {  // takes over the reference
+    marked_.push_back(node);
+  };
+  for (const Tensor& input : inputs) {
+    Node* node = gradient_node(input.get());
+    node->needed = node->captured = true;
+    captures_.push_back({node, input->output, {}});
+    mark(node);
+  }
+  std::vector<Node*> reachable;
+  for (const Tensor& root : roots) reachable.push_back(root->node ? root->node : nullptr);
+  std::erase(reachable, nullptr);
+  std::vector<Node*> seen;
+  for (Node* node : reachable) {
+    if (node->queued) continue;
+    node->queued = true;  // borrowed as the visited mark; the heap is still empty
+    seen.push_back(node);
+  }
+  for (size_t i = 0; i < seen.size(); ++i)
+    for (const Edge& edge : seen[i]->edges())
+      if (edge.node && !edge.node->queued) {
+        edge.node->queued = true;
+        seen.push_back(edge.node);
+      }
+  for (Node* node : seen) node->queued = false;
+  std::sort(seen.begin(), seen.end(), earlier);  // inputs before consumers
+  for (Node* node : seen) {
+    if (node->needed) continue;
+    for (const Edge& edge : node->edges())
+      if (edge.node && edge.node->needed) node->needed = true;
+    if (!node->needed) continue;
+    ++node->refs;
+    mark(node);
+  }
+}
+
+std::vector<Tensor> Pass::captured(std::span<const Tensor> inputs) const {
+  std::vector<Tensor> gradients;
+  for (size_t k = 0; k < inputs.size(); ++k) gradients.push_back(captures_[k].gradient);
+  return gradients;
+}
+
+// A stored gradient owns dense memory that nothing else changes: accumulating into it later must touch nobody else.
+void Pass::commit() {
+  for (Result& result : results_) {
+    Tensor before = result.target.grad();
+    if (!before) {
+      Tensor& gradient = result.gradient;
+      const bool own = gradient.is_contiguous() && gradient->refs == 1 && gradient->storage->refs == 1;
+      if (!own && !gradient.requires_grad()) gradient = installed().contiguous_copy(gradient);
+      result.target.set_grad(std::move(gradient));
+    } else if (options_.create_graph || before.requires_grad()) {
+      result.target.set_grad(installed().add(before, result.gradient));
+    } else {
+      run_in_place(*installed().add_row, nullptr, before, result.gradient, "backward");
+    }
+    result.gradient = Tensor();
+  }
+}
+
+Tensor seed_for(const Tensor& root, std::span<const Tensor> seeds, size_t k, std::string_view op) {
+  if (!root.requires_grad())
+    fail(ErrorKind::graph, op, "a tensor of shape " + to_string(root.shape()) + " that has no graph",
+         "it must be computed from tensors with requires_grad=True", "is no_grad() active, or was detach() called?");
+  if (k < seeds.size() && seeds[k]) {
+    if (!same(seeds[k].shape(), root.shape()))
+      fail(ErrorKind::shape, op, "gradient of shape " + to_string(seeds[k].shape()) + " for a tensor of shape " +
+           to_string(root.shape()), "they must be equal");
+    return seeds[k].dtype() == root.dtype() ? seeds[k] : installed().cast(seeds[k], root.dtype());
+  }
+  if (root.numel() != 1)
+    fail(ErrorKind::graph, op, "a tensor of shape " + to_string(root.shape()),
+         "only a tensor with one element has an implied gradient of 1", "pass gradient=, or reduce it with .sum()");
+  return Tensor::full(root.dtype(), root.shape(), 1);
+}
+
+void seed_all(Pass& pass, std::span<const Tensor> roots, std::span<const Tensor> seeds, std::string_view op) {
+  std::vector<Tensor> checked;
+  for (size_t k = 0; k < roots.size(); ++k) checked.push_back(seed_for(roots[k], seeds, k, op));
+  for (size_t k = 0; k < roots.size(); ++k) pass.seed(roots[k], std::move(checked[k]));
+}
+
+}  // namespace
+
+void backward(std::span<const Tensor> roots, std::span<const Tensor> seeds, BackwardOptions options) {
+  Pass pass(options);
+  seed_all(pass, roots, seeds, "backward");
+  pass.run();
+  pass.commit();
+}
+
+void backward(const Tensor& root, BackwardOptions options) { backward({&root, 1}, {}, options); }
+
+std::vector<Tensor> gradients(std::span<const Tensor> roots, std::span<const Tensor> inputs,
+                              std::span<const Tensor> seeds, BackwardOptions options) {
+  for (const Tensor& input : inputs)
+    if (!input.requires_grad())
+      fail(ErrorKind::graph, "grad", "an input of shape " + to_string(input.shape()) + " that does not require gradients",
+           "every input must have requires_grad=True");
+  Pass pass(options);
+  pass.restrict_to(roots, inputs);
+  seed_all(pass, roots, seeds, "grad");
+  pass.run();
+  return pass.captured(inputs);
+}
+
+}  // namespace chainrule

@@ -1,0 +1,101 @@
+#include "chainrule/autograd/in_place.h"
+
+#include "chainrule/autograd/elementwise.h"
+#include "chainrule/autograd/node.h"
+#include "chainrule/core/error.h"
+#include "chainrule/kernels/copy.h"
+
+namespace chainrule {
+
+namespace {
+
+void check_writable(const Tensor& x, const Tensor& other, std::string_view name) {
+  if (grad_enabled() && x.requires_grad() && x.is_leaf())
+    fail(ErrorKind::graph, name, "a leaf that requires gradients", "a leaf cannot change while gradients are recorded",
+         "use `with no_grad():`");
+  for (int d = 0; d < x.ndim(); ++d)
+    if (x.size(d) > 1 && x.strides()[d] == 0)
+      fail(ErrorKind::graph, name, "an expanded tensor of shape " + to_string(x.shape()),
+           "several of its elements share one memory cell", "clone() it first");
+  if (!same(broadcast_shapes(x.shape(), other.shape(), name), x.shape()))
+    fail(ErrorKind::shape, name, "shapes " + to_string(x.shape()) + " and " + to_string(other.shape()),
+         "the other operand must broadcast to the shape of the tensor that is changed");
+}
+
+bool overlaps(const Tensor& a, const Tensor& b) {
+  return a->storage == b->storage && (a.data() != b.data() || !same(a.strides(), b.strides()) || !same(a.shape(), b.shape()));
+}
+
+// After the elements have changed: count it, and give x the history of `result` (empty: none).
+void adopt(const Tensor& x, const Tensor& result) {
+  Storage& storage = *x->storage;
+  ++storage.version;
+  if (!grad_enabled()) return;
+  Node* old = x->node;
+  if (x->retains_grad && old) old->outputs()[x->output].retainer = nullptr;
+  x->retains_grad = false;
+  const bool recorded = result && result->requires_grad;
+  const bool had_history = x->requires_grad;
+  x->node = recorded ? gradient_node(result.get()) : nullptr;
+  x->output = recorded ? result->output : 0;
+  x->requires_grad = recorded;
+  x->version = storage.version;
+  if (recorded || had_history) storage.recorded_version = storage.version;
+  if (old) release(old);
+}
+
+// x as it was before the change, with its history: what the recorded op takes as its input.
+Tensor before_change(const Tensor& x) {
+  Tensor old = x.alias();
+  old->requires_grad = x->requires_grad;
+  old->version = x->version;
+  old->output = x->output;
+  old->node = x->node;
+  if (old->node) ++old->node->refs;
+  return old;
+}
+
+}  // namespace
+
+void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tensor& other, std::string_view name) {
+  check_writable(x, other, name);
+  const Meta metas[] = {x.meta(), other.meta()};
+  const DType dtype = computation_dtype(row, metas);
+  if (info(dtype).category > info(x.dtype()).category)
+    fail(ErrorKind::dtype, name, std::string(name_of(dtype)) + " into " + name_of(x.dtype()),
+         "the result must fit the dtype of the tensor that is changed", "use the out-of-place operation");
+  const bool recording = grad_enabled() && (x.requires_grad() || other.requires_grad());
+  const Tensor old = before_change(x);
+  Tensor operand = other.dtype() == dtype ? other : installed().cast(other, dtype);
+  if (overlaps(x, operand)) operand = installed().contiguous_copy(operand);
+  const Tensor* inputs[] = {&old, &operand};
+  if (dtype != x.dtype() || overlaps(x, other)) {
+    Tensor result[max_outputs];
+    run(row, op, inputs, result);
+    copy_in_place(x, result[0], name);
+    return;
+  }
+  Tensor result = x.alias();
+  if (recording) record(row, op, inputs, &result);
+  forward_elementwise(row, op, inputs, x);
+  adopt(x, result);
+}
+
+void copy_in_place(const Tensor& x, const Tensor& source, std::string_view name) {
+  check_writable(x, source, name);
+  Tensor values = source;
+  if (source->storage == x->storage) {
+    if (!overlaps(x, source)) return;
+    values = installed().contiguous_copy(source);
+  }
+  Tensor recorded;
+  if (grad_enabled() && source.requires_grad()) {
+    recorded = source.dtype() == x.dtype() ? source : installed().cast(source, x.dtype());
+    if (!same(recorded.shape(), x.shape())) recorded = installed().expand(recorded, x.shape());
+  }
+  const Shape strides = broadcast_strides(values.shape(), values.strides(), x.shape());
+  copy_strided(x.data(), x.dtype(), x.strides(), values.data(), values.dtype(), strides, x.shape());
+  adopt(x, recorded);
+}
+
+}  // namespace chainrule

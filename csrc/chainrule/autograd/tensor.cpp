@@ -1,0 +1,205 @@
+#include "chainrule/autograd/tensor.h"
+
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include "chainrule/autograd/node.h"
+#include "chainrule/core/allocator.h"
+#include "chainrule/core/error.h"
+
+namespace chainrule {
+
+namespace {
+
+constexpr int64_t inline_bytes_limit = 256;
+constexpr size_t data_alignment = 32;
+
+size_t header_bytes(size_t ndim) {
+  const size_t bytes = sizeof(TensorImpl) + 2 * ndim * sizeof(int64_t);
+  return (bytes + data_alignment - 1) / data_alignment * data_alignment;
+}
+
+TensorImpl* new_block(DType dtype, IntSpan shape, int64_t numel, size_t inline_bytes) {
+  SmallBlocks& blocks = small_blocks();
+  const size_t bytes = header_bytes(shape.size()) + inline_bytes;
+  auto* impl = new (allocate_small(blocks, bytes)) TensorImpl{};
+  ++blocks.live_tensors;
+  impl->refs = 1;
+  impl->dtype = dtype;
+  impl->ndim = static_cast<uint8_t>(shape.size());
+  impl->block_bytes = static_cast<uint16_t>(bytes);
+  impl->contiguous = true;
+  impl->numel = numel;
+  std::copy(shape.begin(), shape.end(), impl->sizes_data());
+  return impl;
+}
+
+void set_contiguous_strides(TensorImpl* impl) {
+  int64_t* sizes = impl->sizes_data();
+  int64_t step = 1;
+  for (int i = impl->ndim - 1; i >= 0; --i) {
+    sizes[impl->ndim + i] = step;
+    step *= std::max<int64_t>(sizes[i], 1);
+  }
+}
+
+void free_block(TensorImpl* impl) noexcept {
+  SmallBlocks& blocks = small_blocks();
+  --blocks.live_tensors;
+  free_small(blocks, impl, impl->block_bytes);
+}
+
+TensorImpl* block_of(Storage* storage) {
+  return reinterpret_cast<TensorImpl*>(reinterpret_cast<char*>(storage) - offsetof(TensorImpl, own));
+}
+
+thread_local bool grad_mode = true;
+
+}  // namespace
+
+// The block of a tensor outlives it while views use the storage inside.
+void release(TensorImpl* impl) noexcept {
+  if (--impl->refs != 0) return;
+  Node* node = std::exchange(impl->node, nullptr);
+  TensorImpl* grad = std::exchange(impl->grad, nullptr);
+  if (node) {
+    if (node->leaf == impl) node->leaf = nullptr;
+    if (impl->retains_grad && !node->is_leaf()) node->outputs()[impl->output].retainer = nullptr;
+  }
+  Storage* storage = impl->storage;
+  const bool is_view = storage != &impl->own;
+  if (is_view) free_block(impl);
+  if (storage && --storage->refs == 0) {
+    if (storage->release) storage->release(storage->owner);
+    else if (storage->bytes) free_buffer(storage->data, static_cast<size_t>(storage->bytes));
+    free_block(block_of(storage));
+  }
+  if (node) release(node);
+  if (grad) release(grad);
+}
+
+Tensor Tensor::empty(DType dtype, IntSpan shape) {
+  const int64_t numel = numel_of(shape), bytes = numel * size_of(dtype);
+  const bool in_block = bytes <= inline_bytes_limit;
+  Tensor tensor(new_block(dtype, shape, numel, in_block ? static_cast<size_t>(bytes) : 0));
+  set_contiguous_strides(tensor.impl_);
+  Storage& storage = tensor->own;
+  storage.refs = 1;
+  tensor->storage = &storage;
+  if (in_block) {
+    storage.data = reinterpret_cast<char*>(tensor.impl_) + header_bytes(shape.size());
+  } else {
+    try {
+      storage.data = static_cast<char*>(allocate_buffer(static_cast<size_t>(bytes)));
+    } catch (const std::bad_alloc&) {
+      fail(ErrorKind::memory, "allocate", std::to_string(bytes) + " bytes for shape " + to_string(shape) + " of " +
+           name_of(dtype), "the system has no memory left", "use a smaller batch or free tensors");
+    }
+    storage.bytes = bytes;
+  }
+  tensor->data = storage.data;
+  return tensor;
+}
+
+Tensor Tensor::full(DType dtype, IntSpan shape, Number value) {
+  Tensor tensor = empty(dtype, shape);
+  dispatch(dtype, [&]<class S>() {
+    S lane;
+    if constexpr (std::is_same_v<S, uint8_t>) lane = value.is_integer ? value.integer != 0 : value.real != 0;
+    else lane = value.is_integer ? static_cast<S>(value.integer) : static_cast<S>(value.real);
+    std::fill_n(tensor.data<S>(), tensor.numel(), lane);
+  });
+  return tensor;
+}
+
+Tensor Tensor::wrap(DType dtype, IntSpan shape, IntSpan strides, void* data, void (*release)(void*), void* owner) {
+  Tensor tensor(new_block(dtype, shape, numel_of(shape), 0));
+  std::copy(strides.begin(), strides.end(), tensor->sizes_data() + tensor->ndim);
+  tensor->contiguous = chainrule::is_contiguous(shape, strides);
+  tensor->own = {1, 0, 0, release, owner, static_cast<char*>(data), 0};
+  tensor->storage = &tensor->own;
+  tensor->data = tensor->own.data;
+  return tensor;
+}
+
+Tensor Tensor::view(IntSpan shape, IntSpan strides, int64_t offset) const {
+  Tensor result(new_block(dtype(), shape, numel_of(shape), 0));
+  std::copy(strides.begin(), strides.end(), result->sizes_data() + result->ndim);
+  result->contiguous = chainrule::is_contiguous(shape, strides);
+  result->storage = impl_->storage;
+  if (result->storage) {
+    ++result->storage->refs;
+    result->data = impl_->data + offset * size_of(dtype());
+    result->version = result->storage->version;
+  }
+  return result;
+}
+
+Tensor Tensor::hollow() const { return hollow(meta()); }
+
+Tensor Tensor::hollow(const Meta& meta) {
+  Tensor result(new_block(meta.dtype, meta.shape, numel_of(meta.shape), 0));
+  set_contiguous_strides(result.impl_);
+  return result;
+}
+
+Tensor Tensor::constant(Number value) const {
+  DType type = dtype();
+  if (!value.is_integer && !is_floating(type)) type = DType::float32;
+  if (value.is_integer && type == DType::boolean) type = DType::int64;
+  if (value.is_integer && type == DType::int32 && value.integer != static_cast<int32_t>(value.integer))
+    fail(ErrorKind::value, "scalar", std::to_string(value.integer) + " beside an int32 tensor",
+         "it must fit in int32", "convert the tensor with .long()");
+  return full(type, {}, value);
+}
+
+double Tensor::item() const {
+  double value = 0;
+  dispatch(dtype(), [&]<class S>() { value = static_cast<double>(*data<S>()); });
+  return value;
+}
+int64_t Tensor::item_integer() const {
+  int64_t value = 0;
+  dispatch(dtype(), [&]<class S>() { value = static_cast<int64_t>(*data<S>()); });
+  return value;
+}
+
+bool Tensor::is_leaf() const { return !impl_->node || impl_->node->is_leaf(); }
+
+const Tensor& Tensor::requires_grad_(bool value) const {
+  if (value && !is_floating(dtype()))
+    fail(ErrorKind::graph, "requires_grad_", std::string("a tensor of dtype ") + name_of(dtype()),
+         "only floating tensors can require gradients", "convert it with .float()");
+  if (!value && !is_leaf())
+    fail(ErrorKind::graph, "requires_grad_", "False for the result of " + std::string(impl_->node->name()),
+         "only leaves can change it", "use detach()");
+  impl_->requires_grad = value;
+  return *this;
+}
+
+void Tensor::retain_grad() const {
+  if (!requires_grad())
+    fail(ErrorKind::graph, "retain_grad", "a tensor that does not require gradients",
+         "only tensors with requires_grad=True have one");
+  if (is_leaf()) return;
+  impl_->retains_grad = true;
+  impl_->node->outputs()[impl_->output].retainer = impl_;
+}
+
+void Tensor::set_grad(Tensor grad) const {
+  if (grad) {
+    if (!same(grad.shape(), shape()) || grad.dtype() != dtype())
+      fail(grad.dtype() == dtype() ? ErrorKind::shape : ErrorKind::dtype, "grad",
+           "shape " + to_string(grad.shape()) + " and dtype " + name_of(grad.dtype()),
+           "it must match the tensor's: shape " + to_string(shape()) + " and dtype " + name_of(dtype()));
+    if (grad.get() == impl_) fail(ErrorKind::graph, "grad", "the tensor itself", "it cannot be its own gradient");
+  }
+  TensorImpl* old = std::exchange(impl_->grad, grad.take());
+  if (old) release(old);
+}
+
+bool grad_enabled() { return grad_mode; }
+bool set_grad_enabled(bool enabled) { return std::exchange(grad_mode, enabled); }
+
+}  // namespace chainrule

@@ -1,0 +1,159 @@
+// tensor.h - Storage, TensorImpl and the Tensor handle. Floor: autograd.
+// A tensor is one block from the small-block lists: header, sizes, strides and, when they are few, the elements.
+// Counts are not atomic: a tensor and all that shares its graph or storage belong to one thread at a time (under
+// Python the GIL sees to that). Version numbers live in the storage, so every view sees a change in place.
+#pragma once
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "chainrule/core/dtype.h"
+#include "chainrule/core/shape.h"
+#include "chainrule/math/op_list.h"
+
+namespace chainrule {
+
+struct Node;
+struct TensorImpl;
+
+/// dtype and shape: all that a shape rule sees.
+struct Meta {
+  DType dtype = DType::float32;
+  Shape shape;
+};
+
+/// The memory behind a tensor and its views.
+struct Storage {
+  int32_t refs;               ///< tensors that use it
+  uint32_t version;           ///< counts changes in place
+  uint32_t recorded_version;  ///< version of the last change in place that is part of a graph
+  void (*release)(void* owner);  ///< gives foreign memory back; null for our own
+  void* owner;                   ///< for release
+  char* data;
+  int64_t bytes;              ///< of the buffer; 0 when the elements stand in the tensor's own block
+};
+
+struct TensorImpl {
+  int32_t refs;
+  DType dtype;
+  uint8_t ndim;
+  uint8_t output;       ///< which output of `node` this is
+  bool requires_grad;
+  bool retains_grad;
+  bool contiguous;
+  uint16_t block_bytes;
+  uint32_t version;     ///< of the storage when this tensor got its value and history
+  int64_t numel;
+  char* data;           ///< first element; null in a hollow tensor
+  Storage* storage;     ///< null in a hollow tensor
+  Node* node;           ///< what made it, or the accumulator of a leaf; null if never needed
+  TensorImpl* grad;
+  Storage own;          ///< what `storage` points to, unless this is a view
+
+  int64_t* sizes_data() { return reinterpret_cast<int64_t*>(this + 1); }
+  IntSpan sizes() const { return {reinterpret_cast<const int64_t*>(this + 1), ndim}; }
+  IntSpan strides() const { return {reinterpret_cast<const int64_t*>(this + 1) + ndim, ndim}; }
+};
+
+void release(TensorImpl* impl) noexcept;
+
+/// A counted reference to a tensor; copying shares it. A default-made one is empty: test with operator bool.
+class Tensor {
+ public:
+  using symbolic = void;  // may stand for T in an op's formula
+  using Mask = Tensor;
+
+  Tensor() = default;
+  explicit Tensor(TensorImpl* impl) : impl_(impl) {}  ///< takes over one reference
+  Tensor(const Tensor& other) : impl_(other.impl_) { if (impl_) ++impl_->refs; }
+  Tensor(Tensor&& other) noexcept : impl_(std::exchange(other.impl_, nullptr)) {}
+  Tensor& operator=(Tensor other) noexcept { std::swap(impl_, other.impl_); return *this; }
+  ~Tensor() { if (impl_) release(impl_); }
+
+  static Tensor share(TensorImpl* impl) { if (impl) ++impl->refs; return Tensor(impl); }
+  TensorImpl* take() { return std::exchange(impl_, nullptr); }
+  TensorImpl* get() const { return impl_; }
+  TensorImpl* operator->() const { return impl_; }
+  explicit operator bool() const { return impl_ != nullptr; }
+
+  // ---- Making one ----
+  static Tensor empty(DType dtype, IntSpan shape);  ///< uninitialised; `shape` is known to be good
+  static Tensor empty(const Meta& meta) { return empty(meta.dtype, meta.shape); }
+  static Tensor full(DType dtype, IntSpan shape, Number value);
+  static Tensor zeros(DType dtype, IntSpan shape) { return full(dtype, shape, 0); }
+  /// Memory of someone else, given back by release(owner) when the last tensor on it dies.
+  static Tensor wrap(DType dtype, IntSpan shape, IntSpan strides, void* data, void (*release)(void*), void* owner);
+  /// The same storage seen otherwise; no history.
+  Tensor view(IntSpan shape, IntSpan strides, int64_t offset) const;
+  Tensor alias() const { return view(shape(), strides(), 0); }  ///< the same elements, no history: detach()
+  Tensor hollow() const;  ///< dtype and shape only
+  static Tensor hollow(const Meta& meta);
+  /// A literal beside this tensor, as a 0-d tensor: this dtype, unless the literal is of a higher category.
+  Tensor constant(Number value) const;
+
+  // ---- Asking ----
+  DType dtype() const { return impl_->dtype; }
+  IntSpan shape() const { return impl_->sizes(); }
+  IntSpan strides() const { return impl_->strides(); }
+  int64_t size(int dim) const { return impl_->sizes()[dim]; }
+  int ndim() const { return impl_->ndim; }
+  int64_t numel() const { return impl_->numel; }
+  bool is_contiguous() const { return impl_->contiguous; }
+  Meta meta() const { return {dtype(), Shape(shape())}; }
+  void* data() const { return impl_->data; }
+  template <class S>
+  S* data() const { return reinterpret_cast<S*>(impl_->data); }
+  /// The value of a tensor with one element.
+  double item() const;
+  int64_t item_integer() const;
+
+  // ---- Gradients ----
+  bool requires_grad() const { return impl_->requires_grad; }
+  bool is_leaf() const;
+  /// Fails for integers and bools, and for setting false on what has a history.
+  const Tensor& requires_grad_(bool value = true) const;
+  void retain_grad() const;
+  Tensor grad() const { return share(impl_->grad); }
+  void set_grad(Tensor grad) const;
+
+  // ---- Ops ----
+  template <class Op, class... A>
+  static Tensor call(const Op& op, const A&... inputs);
+  template <class Op>
+  static Tensor call_many(const Op& op, std::span<const Tensor> inputs);  ///< for ops with any number of inputs
+  static Tensor call_id(int id, const void* op, std::span<const Tensor* const> inputs);
+
+ private:
+  TensorImpl* impl_ = nullptr;
+};
+
+template <class Op, class... A>
+Tensor Tensor::call(const Op& op, const A&... inputs) {
+  const Tensor* list[] = {&inputs...};
+  return call_id(id_of<Op>, &op, list);
+}
+
+template <class Op>
+Tensor Tensor::call_many(const Op& op, std::span<const Tensor> inputs) {
+  std::vector<const Tensor*> list;
+  for (const Tensor& x : inputs) list.push_back(&x);
+  return call_id(id_of<Op>, &op, list);
+}
+
+// ---- Grad mode, of this thread ----
+bool grad_enabled();
+bool set_grad_enabled(bool enabled);  ///< returns the mode before
+
+/// Sets the mode until the end of the block.
+class GradMode {
+ public:
+  explicit GradMode(bool enabled) : before_(set_grad_enabled(enabled)) {}
+  ~GradMode() { set_grad_enabled(before_); }
+  GradMode(const GradMode&) = delete;
+  GradMode& operator=(const GradMode&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace chainrule
