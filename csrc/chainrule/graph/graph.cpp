@@ -1,0 +1,132 @@
+#include "chainrule/graph/graph.h"
+
+#include <cstring>
+#include <map>
+
+#include "chainrule/core/error.h"
+#include "chainrule/graph/value_rules.h"
+
+namespace chainrule {
+
+IntSpan Value::shape() const { return graph->meta(ref).shape; }
+DType Value::dtype() const { return graph->meta(ref).dtype; }
+Value Value::constant(Number number) const {
+  return graph->constant(Tensor::hollow({dtype(), {}}).constant(number));
+}
+Value Value::call_id(int id, const void* op, std::span<const Value> inputs) {
+  std::vector<Ref> refs;
+  for (const Value& x : inputs) refs.push_back(x.ref);
+  Graph* graph = inputs[0].graph;
+  return {graph, graph->add(op_table()[id], op, std::move(refs))};
+}
+
+Value Graph::input(std::string name, const Meta& meta) {
+  GraphNode& node = nodes_.emplace_back();
+  node.name = std::move(name);
+  node.outputs = {meta};
+  return {this, {static_cast<int>(nodes_.size()) - 1, 0}};
+}
+Value Graph::constant(const Tensor& value) {
+  GraphNode& node = nodes_.emplace_back();
+  node.value = value;
+  node.outputs = {value.meta()};
+  return {this, {static_cast<int>(nodes_.size()) - 1, 0}};
+}
+const Meta& Graph::meta(Ref ref) const { return nodes_[ref.node].outputs[ref.output]; }
+
+Ref Graph::add(const OpRow& op, const void* attributes, std::vector<Ref> inputs) {
+  std::vector<Meta> metas;
+  for (Ref ref : inputs) metas.push_back(meta(ref));
+  if (op.elementwise) {  // mixed dtypes: the casts are nodes of their own, as in eager execution
+    Meta result;
+    infer_elementwise(op, metas, &result);
+    const DType to = computation_dtype(op, metas);
+    for (size_t k = op.mask_input; k < inputs.size(); ++k)
+      if (metas[k].dtype != to) inputs[k] = Value::call(Cast{to}, value(inputs[k])).ref;
+  }
+  GraphNode node;
+  node.op = &op;
+  if (op.attribute_bytes) std::memcpy(node.attributes.data(), attributes, static_cast<size_t>(op.attribute_bytes));
+  std::array<Meta, max_outputs> results;
+  infer(op, node.attributes.data(), metas, results.data());
+  node.inputs = std::move(inputs);
+  node.outputs.assign(results.begin(), results.begin() + op.outputs);
+  nodes_.push_back(std::move(node));
+  return {static_cast<int>(nodes_.size()) - 1, 0};
+}
+
+std::vector<Tensor> Graph::run(std::span<const Tensor> inputs, std::span<const Ref> outputs) const {
+  std::vector<std::array<Tensor, max_outputs>> values(nodes_.size());
+  size_t next_input = 0;
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    const GraphNode& node = nodes_[i];
+    if (node.value) {
+      values[i][0] = node.value;
+    } else if (node.is_input()) {
+      if (next_input == inputs.size())
+        fail(ErrorKind::value, "graph", std::to_string(inputs.size()) + " inputs", "one is needed for " + node.name);
+      const Tensor& x = inputs[next_input++];
+      if (x.dtype() != node.outputs[0].dtype || !same(x.shape(), node.outputs[0].shape))
+        fail(ErrorKind::shape, "graph", "input " + node.name + " of shape " + to_string(x.shape()) + " and dtype " +
+             name_of(x.dtype()), "it must have shape " + to_string(node.outputs[0].shape) + " and dtype " +
+             name_of(node.outputs[0].dtype));
+      values[i][0] = x;
+    } else {
+      std::vector<const Tensor*> arguments;
+      for (Ref ref : node.inputs) arguments.push_back(&values[ref.node][ref.output]);
+      chainrule::run(*node.op, node.attributes.data(), arguments, values[i].data());
+    }
+  }
+  std::vector<Tensor> results;
+  for (Ref ref : outputs) results.push_back(values[ref.node][ref.output]);
+  return results;
+}
+
+// For each node up to `last`: does it lead from one of the roots?
+std::vector<char> Graph::depends_on(std::span<const Ref> roots, int last) const {
+  std::vector<char> depends(static_cast<size_t>(last) + 1, 0);
+  for (Ref root : roots)
+    if (root.node <= last) depends[root.node] = 1;
+  for (int i = 0; i <= last; ++i)
+    for (Ref ref : nodes_[i].inputs) depends[i] |= depends[ref.node];
+  return depends;
+}
+
+std::vector<Value> Graph::differentiate(Ref of, std::span<const Ref> wrt) {
+  const std::vector<char> depends = depends_on(wrt, of.node);
+  std::map<std::pair<int, int>, Value> gradient;
+  auto full = [&](const Meta& m, double value) { return constant(Tensor::full(m.dtype, m.shape, value)); };
+  gradient[{of.node, of.output}] = full(meta(of), 1);
+  for (int i = of.node; i >= 0; --i) {
+    if (!depends[i] || !nodes_[i].op) continue;
+    const GraphNode node = nodes_[i];  // a copy: adding nodes moves the others
+    std::vector<Value> gy(node.outputs.size()), y(node.outputs.size()), x;
+    bool any = false;
+    for (int k = 0; k < node.op->outputs; ++k) {
+      y[k] = value({i, k});
+      const auto found = gradient.find({i, k});
+      if (found != gradient.end()) gy[k] = found->second, any = true;
+    }
+    if (!any) continue;
+    for (int k = 0; k < node.op->outputs; ++k)
+      if (!gy[k].graph && is_floating(node.outputs[k].dtype)) gy[k] = full(node.outputs[k], 0);
+    for (Ref ref : node.inputs) x.push_back(value(ref));
+    for (size_t k = 0; k < x.size(); ++k) {
+      const Ref ref = node.inputs[k];
+      if (!depends[ref.node] || !is_floating(meta(ref).dtype)) continue;
+      Value gx = value_vjp(*node.op, node.attributes.data(), static_cast<int>(k), gy.data(), x, y.data());
+      if (!gx.graph) continue;
+      if (node.op->elementwise) gx = sum_to_shape(gx, Shape(x[k].shape()));
+      Value& slot = gradient[{ref.node, ref.output}];
+      slot = slot.graph ? slot + gx : gx;
+    }
+  }
+  std::vector<Value> results;
+  for (Ref ref : wrt) {
+    const auto found = gradient.find({ref.node, ref.output});
+    results.push_back(found == gradient.end() ? Value{} : found->second);
+  }
+  return results;
+}
+
+}  // namespace chainrule

@@ -1,0 +1,78 @@
+// graph.h - the graph as data: nodes of (op, attributes, inputs) that can be built, run and differentiated. Floor: graph.
+// The vocabulary is that of eager execution, and so are the shape rules and the gradient rules: Value is the T that
+// records a formula as nodes. Nodes stand in topological order: an input's number is smaller than its consumer's.
+#pragma once
+#include <array>
+#include <string>
+#include <vector>
+
+#include "chainrule/ops/op_table.h"
+
+namespace chainrule {
+
+class Graph;
+
+/// One output of one node.
+struct Ref {
+  int node = -1;
+  int output = 0;
+  bool operator==(const Ref&) const = default;
+};
+
+/// A node's output, as the T of a formula: calling an op on Values adds a node.
+struct Value {
+  using symbolic = void;
+  using Mask = Value;
+
+  Graph* graph = nullptr;
+  Ref ref;
+
+  IntSpan shape() const;  ///< valid until the graph grows
+  DType dtype() const;
+  Value constant(Number number) const;
+  template <class Op, class... A>
+  static Value call(const Op& op, const A&... inputs) {
+    const Value list[] = {inputs...};
+    return call_id(id_of<Op>, &op, list);
+  }
+  template <class Op>
+  static Value call_many(const Op& op, std::span<const Value> inputs) {
+    return call_id(id_of<Op>, &op, inputs);
+  }
+  static Value call_id(int id, const void* op, std::span<const Value> inputs);
+};
+
+struct GraphNode {
+  const OpRow* op = nullptr;  ///< null for inputs and constants
+  alignas(8) std::array<char, max_attribute_bytes> attributes{};
+  std::vector<Ref> inputs;
+  std::vector<Meta> outputs;
+  std::string name;  ///< of an input
+  Tensor value;      ///< of a constant
+
+  bool is_input() const { return !op && !value; }
+};
+
+class Graph {
+ public:
+  Value input(std::string name, const Meta& meta);
+  Value constant(const Tensor& value);
+  /// Adds a node; shapes and dtypes are inferred, so a mismatch fails here, before any value exists.
+  Ref add(const OpRow& op, const void* attributes, std::vector<Ref> inputs);
+
+  const std::vector<GraphNode>& nodes() const { return nodes_; }
+  const Meta& meta(Ref ref) const;
+  Value value(Ref ref) { return {this, ref}; }
+
+  /// The values of `outputs` for these inputs, in the order in which the inputs were made.
+  std::vector<Tensor> run(std::span<const Tensor> inputs, std::span<const Ref> outputs) const;
+  /// Adds the nodes of d(of)/d(wrt) and returns them; an empty Value where `of` does not depend on wrt.
+  std::vector<Value> differentiate(Ref of, std::span<const Ref> wrt);
+
+ private:
+  std::vector<char> depends_on(std::span<const Ref> roots, int last) const;
+
+  std::vector<GraphNode> nodes_;
+};
+
+}  // namespace chainrule
