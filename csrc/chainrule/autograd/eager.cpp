@@ -12,14 +12,7 @@ namespace {
 
 Installed rows_from_above{};
 
-// A tensor whose memory was changed in place through another view, as part of a graph, has a history that no longer
-// describes its value.
-void check_not_stale(const OpRow& row, const Tensor& x) {
-  if (x->storage && x->storage->recorded_version > x->version) [[unlikely]]
-    fail(ErrorKind::graph, row.info->name, "an input of shape " + to_string(x.shape()) +
-         " shares memory with a tensor that a recorded operation changed in place afterwards",
-         "its history no longer describes its value", "take the view again after the change, or compute out of place");
-}
+bool is_stale(const Tensor& x) { return x->storage && x->storage->recorded_version > x->version; }
 
 void run_elementwise(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
   const int n = row.inputs;
@@ -79,7 +72,10 @@ void run_structured(const OpRow& row, const void* op, std::span<const Tensor* co
   std::array<Meta, max_outputs> results;
   row.infer(op, metas, results.data());
   if (row.view && (outputs[0] = row.view(op, tensors[0]))) return;
-  for (int k = 0; k < row.outputs; ++k) outputs[k] = Tensor::empty(results[k]);
+  for (int k = 0; k < row.outputs; ++k) {
+    checked_numel(results[k].shape, size_of(results[k].dtype), row.info->name);
+    outputs[k] = Tensor::empty(results[k]);
+  }
   row.forward(op, tensors, outputs);
 }
 
@@ -87,6 +83,13 @@ void run_structured(const OpRow& row, const void* op, std::span<const Tensor* co
 
 void install(const Installed& handed_down) { rows_from_above = handed_down; }
 const Installed& installed() { return rows_from_above; }
+
+void check_not_stale(const Tensor& x, std::string_view op) {
+  if (is_stale(x)) [[unlikely]]
+    fail(ErrorKind::graph, op, "an input of shape " + to_string(x.shape()) +
+         " shares memory with a tensor that a recorded operation changed in place afterwards",
+         "its history no longer describes its value", "take the view again after the change, or compute out of place");
+}
 
 void infer(const OpRow& row, const void* op, std::span<const Meta> inputs, Meta* outputs) {
   if (row.elementwise) infer_elementwise(row, inputs, outputs);
@@ -98,7 +101,7 @@ void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs
   bool wants_grad = false;
   for (const Tensor* x : inputs) {
     wants_grad |= (*x)->requires_grad;
-    if (recording) check_not_stale(row, *x);
+    if (recording && is_stale(*x)) [[unlikely]] check_not_stale(*x, row.info->name);
   }
   if (row.elementwise) {
     DType to;

@@ -15,28 +15,14 @@ const Kernels& kernels_for(int level) {
   return level == 4 ? kernels_of_level<4>() : level == 3 ? kernels_of_level<3>() : kernels_of_level<2>();
 }
 
-int level_named(std::string_view name) {
-  for (int level = 2; level <= 4; ++level) {
-    const std::string digit = std::to_string(level);
-    if (name == digit || name == "v" + digit || name == "x86-64-v" + digit) return level;
-  }
-  return 0;
-}
-
 struct Active {
   int level;
   const Kernels* kernels;
 };
 
 Active choose() {
-  int level = best_level();
-  if (const char* forced = std::getenv("CHAINRULE_ISA")) {
-    level = level_named(forced);
-    if (level == 0 || level > best_level())
-      fail(ErrorKind::value, "CHAINRULE_ISA", std::string("'") + forced + "'",
-           "it must name an instruction set that this CPU has: x86-64-v2 up to x86-64-v" +
-           std::to_string(best_level()));
-  }
+  const char* forced = std::getenv("CHAINRULE_ISA");
+  const int level = forced ? level_named(forced, "CHAINRULE_ISA") : best_level();
   return {level, &kernels_for(level)};
 }
 
@@ -120,11 +106,15 @@ int best_level() {
 }
 const Kernels& active_kernels() { return *active().kernels; }
 int active_level() { return active().level; }
-void force_level(int level) {
-  if (level < 2 || level > best_level())
-    fail(ErrorKind::value, "force_isa", "x86-64-v" + std::to_string(level),
-         "this CPU has x86-64-v2 up to x86-64-v" + std::to_string(best_level()));
-  active() = {level, &kernels_for(level)};
+void force_level(int level) { active() = {level, &kernels_for(level)}; }
+
+int level_named(std::string_view name, std::string_view who) {
+  for (int level = 2; level <= best_level(); ++level) {
+    const std::string digit = std::to_string(level);
+    if (name == digit || name == "v" + digit || name == "x86-64-v" + digit) return level;
+  }
+  fail(ErrorKind::value, who, "'" + std::string(name) + "'",
+       "it must name an instruction set that this CPU has: x86-64-v2 up to x86-64-v" + std::to_string(best_level()));
 }
 
 DType computation_dtype(const OpRow& row, std::span<const Meta> inputs) {
@@ -154,6 +144,7 @@ void infer_elementwise(const OpRow& row, std::span<const Meta> inputs, Meta* out
   if (row.mask_output) output->dtype = DType::boolean;
   output->shape = inputs[0].shape;
   for (const Meta& x : inputs.subspan(1)) output->shape = broadcast_shapes(output->shape, x.shape, row.info->name);
+  checked_numel(output->shape, size_of(output->dtype), row.info->name);
 }
 
 void forward_elementwise(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, const Tensor& y) {

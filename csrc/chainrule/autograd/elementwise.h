@@ -22,5 +22,7 @@ const Kernels& active_kernels();
 int active_level();   ///< 2, 3 or 4: x86-64-v2, -v3, -v4
 int best_level();     ///< the highest this CPU runs
 void force_level(int level);
+/// The level of "x86-64-v3", "v3" or "3"; fails for anything else, and for what this CPU does not have.
+int level_named(std::string_view name, std::string_view who);
 
 }  // namespace chainrule

@@ -61,7 +61,7 @@ class Pass {
       std::array<Tensor, max_outputs> gy;
       for (int k = 0; k < node->output_count; ++k) gy[k] = Tensor(std::exchange(node->outputs()[k].grad, nullptr));
       deliver(node, gy);
-      if (!node->is_leaf()) propagate(node, gy);
+      if (leads_on(node)) propagate(node, gy);
     }
   }
 
@@ -112,6 +112,11 @@ class Pass {
   }
 
   bool owes(const Edge& edge) const { return edge.node && (!restricted_ || edge.node->needed); }
+
+  // An input of the restricted pass that leads to no other one keeps its saved values: nothing reads them here.
+  bool leads_on(Node* node) const {
+    return !node->is_leaf() && (!restricted_ || std::ranges::any_of(node->edges(), [&](auto& e) { return owes(e); }));
+  }
 
   void propagate(Node* node, std::array<Tensor, max_outputs>& gy) {
     check_saved(node);
@@ -255,21 +260,24 @@ std::vector<Tensor> Pass::captured(std::span<const Tensor> inputs) const {
 }
 
 // A stored gradient owns dense memory that nothing else changes: accumulating into it later must touch nobody else.
-void Pass::commit() {
-  for (Result& result : results_) {
-    Tensor before = result.target.grad();
-    if (!before) {
-      Tensor& gradient = result.gradient;
-      const bool own = gradient.is_contiguous() && gradient->refs == 1 && gradient->storage->refs == 1;
-      if (!own && !gradient.requires_grad()) gradient = installed().contiguous_copy(gradient);
-      result.target.set_grad(std::move(gradient));
-    } else if (options_.create_graph || before.requires_grad()) {
-      result.target.set_grad(installed().add(before, result.gradient));
-    } else {
-      run_in_place(*installed().add_row, nullptr, before, result.gradient, "backward");
-    }
-    result.gradient = Tensor();
+void accumulate_into(const Tensor& target, Tensor gradient, bool create_graph) {
+  const Tensor before = target.grad();
+  if (!before) {
+    const bool own = gradient.is_contiguous() && gradient->refs == 1 && gradient->storage->refs == 1;
+    if (!own && create_graph && gradient.requires_grad())  // a copy with a history: only ops have one
+      gradient = installed().add(gradient, Tensor::zeros(gradient.dtype(), {}));
+    else if (!own)
+      gradient = installed().contiguous_copy(gradient);
+    target.set_grad(std::move(gradient));
+  } else if (create_graph || before.requires_grad() || !before.is_contiguous()) {
+    target.set_grad(installed().add(before, gradient));
+  } else {
+    run_in_place(*installed().add_row, nullptr, before, gradient, "backward");
   }
+}
+
+void Pass::commit() {
+  for (Result& result : results_) accumulate_into(result.target, std::move(result.gradient), options_.create_graph);
 }
 
 Tensor seed_for(const Tensor& root, std::span<const Tensor> seeds, size_t k, std::string_view op) {
@@ -316,6 +324,12 @@ std::vector<Tensor> gradients(std::span<const Tensor> roots, std::span<const Ten
   seed_all(pass, roots, seeds, "grad");
   pass.run();
   return pass.captured(inputs);
+}
+
+void accumulate_gradients(std::span<const Tensor> targets, std::span<const Tensor> gradients, bool create_graph) {
+  const GradMode mode(create_graph);
+  for (size_t k = 0; k < targets.size(); ++k)
+    if (gradients[k]) accumulate_into(targets[k], gradients[k], create_graph);
 }
 
 }  // namespace chainrule

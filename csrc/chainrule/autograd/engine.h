@@ -22,4 +22,7 @@ void backward(const Tensor& root, BackwardOptions options = {});
 std::vector<Tensor> gradients(std::span<const Tensor> roots, std::span<const Tensor> inputs,
                               std::span<const Tensor> seeds, BackwardOptions options = {});
 
+/// Adds each gradient to the .grad of its target; empty gradients are skipped.
+void accumulate_gradients(std::span<const Tensor> targets, std::span<const Tensor> gradients, bool create_graph);
+
 }  // namespace chainrule

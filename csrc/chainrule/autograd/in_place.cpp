@@ -34,6 +34,7 @@ void adopt(const Tensor& x, const Tensor& result) {
   Node* old = x->node;
   if (x->retains_grad && old) old->outputs()[x->output].retainer = nullptr;
   x->retains_grad = false;
+  if (old && old->leaf == x.get()) old->leaf = nullptr;  // a frozen leaf: its accumulator must not outlive the link
   const bool recorded = result && result->requires_grad;
   const bool had_history = x->requires_grad;
   x->node = recorded ? gradient_node(result.get()) : nullptr;
@@ -59,6 +60,10 @@ Tensor before_change(const Tensor& x) {
 
 void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tensor& other, std::string_view name) {
   check_writable(x, other, name);
+  if (grad_enabled()) {
+    check_not_stale(x, name);
+    check_not_stale(other, name);
+  }
   const Meta metas[] = {x.meta(), other.meta()};
   const DType dtype = computation_dtype(row, metas);
   if (info(dtype).category > info(x.dtype()).category)
@@ -66,8 +71,9 @@ void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tenso
          "the result must fit the dtype of the tensor that is changed", "use the out-of-place operation");
   const bool recording = grad_enabled() && (x.requires_grad() || other.requires_grad());
   const Tensor old = before_change(x);
-  Tensor operand = other.dtype() == dtype ? other : installed().cast(other, dtype);
-  if (overlaps(x, operand)) operand = installed().contiguous_copy(operand);
+  // A node that saved x itself would be held by x.
+  Tensor operand = other.get() == x.get() ? old : other;
+  if (other.dtype() != dtype) operand = installed().cast(other, dtype);
   const Tensor* inputs[] = {&old, &operand};
   if (dtype != x.dtype() || overlaps(x, other)) {
     Tensor result[max_outputs];
@@ -79,20 +85,19 @@ void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tenso
   if (recording) record(row, op, inputs, &result);
   forward_elementwise(row, op, inputs, x);
   adopt(x, result);
+  if (recording) x->node->outputs()[0].version = x->storage->version;  // a saved output is the value after the change
 }
 
 void copy_in_place(const Tensor& x, const Tensor& source, std::string_view name) {
   check_writable(x, source, name);
   Tensor values = source;
   if (source->storage == x->storage) {
-    if (!overlaps(x, source)) return;
-    values = installed().contiguous_copy(source);
+    if (source.get() == x.get()) return;
+    if (overlaps(x, source)) values = installed().contiguous_copy(source);
   }
   Tensor recorded;
-  if (grad_enabled() && source.requires_grad()) {
-    recorded = source.dtype() == x.dtype() ? source : installed().cast(source, x.dtype());
-    if (!same(recorded.shape(), x.shape())) recorded = installed().expand(recorded, x.shape());
-  }
+  if (grad_enabled() && source.requires_grad())  // expand, also to the same shape: x gets a node of its own
+    recorded = installed().expand(source.dtype() == x.dtype() ? source : installed().cast(source, x.dtype()), x.shape());
   const Shape strides = broadcast_strides(values.shape(), values.strides(), x.shape());
   copy_strided(x.data(), x.dtype(), x.strides(), values.data(), values.dtype(), strides, x.shape());
   adopt(x, recorded);

@@ -10,6 +10,11 @@
 
 namespace chainrule {
 
+// Note [Saved values are aliases]
+// A node never holds the tensor it saves, only another view of its storage: the tensor may come to own this node, by
+// a change in place or through the .grad that create_graph gives it, and counting would never free such a cycle. The
+// edge knows where the value came from, so nothing is lost.
+
 namespace {
 
 thread_local uint64_t last_sequence = 0;
@@ -33,16 +38,8 @@ void destroy(Node* node) noexcept {
   else ::operator delete(node);
 }
 
-// A saved leaf (or a tensor that retains its gradient) is held by an alias: with create_graph its .grad leads back
-// to this node, and a counted reference to the tensor itself would close a cycle.
-TensorImpl* saved_input(const Tensor& x) {
-  const bool may_get_grad = x->requires_grad && (x.is_leaf() || x->retains_grad);
-  if (!may_get_grad) return Tensor(x).take();
-  return x.alias().take();
-}
-
 unsigned reads_of(const OpRow& row, std::span<const Tensor* const> inputs) {
-  if (!row.elementwise) return row.saves.inputs | (row.saves.output ? uses_output : 0u);
+  if (!row.elementwise) return row.saves.inputs & (uses_output - 1);
   unsigned bits = 0;
   for (size_t k = 0; k < inputs.size(); ++k)
     if ((*inputs[k])->requires_grad) bits |= row.vjp_of_input[k].bits;
@@ -119,7 +116,7 @@ void record(const OpRow& row, const void* op, std::span<const Tensor* const> inp
     }
     const unsigned bit = 1u << std::min<size_t>(k, 29);
     if (reads & bit) {
-      edge.saved = saved_input(x);
+      edge.saved = x.alias().take();  // Note [Saved values are aliases]
       edge.version = x->storage->version;
     } else if (!row.elementwise || !same(x.shape(), outputs[0].shape())) {
       edge.saved = x.hollow().take();
@@ -129,7 +126,7 @@ void record(const OpRow& row, const void* op, std::span<const Tensor* const> inp
   for (int k = 0; k < row.outputs; ++k) {
     NodeOutput& slot = node->outputs()[k];
     Tensor& y = outputs[k];
-    if (reads & uses_output) {
+    if (row.elementwise ? (reads & uses_output) != 0 : (row.saves.output >> k & 1) != 0) {
       slot.saved = y.alias().take();
       slot.version = y->storage->version;
     } else if (!row.elementwise) {

@@ -11,7 +11,7 @@ namespace chainrule {
 /// Which values the rules of a structured op read (an elementwise op's are found by the probe).
 struct Saves {
   uint32_t inputs = 0;  ///< bit k: input k; variadic ops count inputs past 31 as bit 31
-  bool output = false;
+  uint32_t output = 0;  ///< bit k: output k
 };
 
 enum class FieldKind : uint8_t { boolean, integer, real, shape, dtype };
@@ -68,5 +68,8 @@ const Installed& installed();
 void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs);
 /// dtype and shape of the outputs, or the error that running would give.
 void infer(const OpRow& row, const void* op, std::span<const Meta> inputs, Meta* outputs);
+/// Fails if x was changed in place, as part of a graph, through another view of its memory: its history no longer
+/// describes its value.
+void check_not_stale(const Tensor& x, std::string_view op);
 
 }  // namespace chainrule

@@ -65,7 +65,8 @@ void release(TensorImpl* impl) noexcept {
   TensorImpl* grad = std::exchange(impl->grad, nullptr);
   if (node) {
     if (node->leaf == impl) node->leaf = nullptr;
-    if (impl->retains_grad && !node->is_leaf()) node->outputs()[impl->output].retainer = nullptr;
+    if (impl->retains_grad && node->outputs()[impl->output].retainer == impl)
+      node->outputs()[impl->output].retainer = nullptr;
   }
   Storage* storage = impl->storage;
   const bool is_view = storage != &impl->own;

@@ -48,6 +48,7 @@ struct TensorImpl {
   Storage* storage;     ///< null in a hollow tensor
   Node* node;           ///< what made it, or the accumulator of a leaf; null if never needed
   TensorImpl* grad;
+  void* wrapper;        ///< not counted: the object a binding shows for this tensor, while there is one
   Storage own;          ///< what `storage` points to, unless this is a view
 
   int64_t* sizes_data() { return reinterpret_cast<int64_t*>(this + 1); }

@@ -42,18 +42,16 @@ std::string to_string(IntSpan shape) {
 
 int64_t checked_numel(IntSpan shape, int64_t element_size, std::string_view op) {
   bool empty = false;
-  for (int64_t size : shape) {
-    if (size < 0)
-      fail(ErrorKind::shape, op, "shape " + to_string(shape), "sizes must not be negative");
-    empty |= size == 0;
-  }
-  if (empty) return 0;
   int64_t bytes = element_size;
-  for (int64_t size : shape)
-    if (__builtin_mul_overflow(bytes, size, &bytes))
-      fail(ErrorKind::memory, op, "shape " + to_string(shape) + " with elements of " +
-           std::to_string(element_size) + " bytes", "the bytes of a tensor must fit in a signed 64-bit integer");
-  return bytes / element_size;
+  for (int64_t size : shape) {
+    if (size < 0) fail(ErrorKind::shape, op, "shape " + to_string(shape), "sizes must not be negative");
+    empty |= size == 0;
+    // An empty shape must have strides that fit, too.
+    if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes))
+      fail(ErrorKind::memory, op, "shape " + to_string(shape) + " with elements of " + std::to_string(element_size) +
+           " bytes", "the bytes of a tensor must fit in a signed 64-bit integer");
+  }
+  return empty ? 0 : bytes / element_size;
 }
 
 int64_t numel_of(IntSpan shape) {
@@ -75,8 +73,7 @@ Shape contiguous_strides(IntSpan shape) {
 bool is_contiguous(IntSpan shape, IntSpan strides) {
   int64_t step = 1;
   for (size_t i = shape.size(); i-- > 0;) {
-    if (shape[i] == 0) return true;
-    if (shape[i] != 1 && strides[i] != step) return false;
+    if (shape[i] != 1 && strides[i] != step) return std::ranges::find(shape, 0) != shape.end();
     step *= shape[i];
   }
   return true;

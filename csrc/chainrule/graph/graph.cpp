@@ -8,7 +8,7 @@
 
 namespace chainrule {
 
-IntSpan Value::shape() const { return graph->meta(ref).shape; }
+Shape Value::shape() const { return graph->meta(ref).shape; }
 DType Value::dtype() const { return graph->meta(ref).dtype; }
 Value Value::constant(Number number) const {
   return graph->constant(Tensor::hollow({dtype(), {}}).constant(number));

@@ -27,7 +27,7 @@ struct Value {
   Graph* graph = nullptr;
   Ref ref;
 
-  IntSpan shape() const;  ///< valid until the graph grows
+  Shape shape() const;  ///< a copy: the nodes move as the graph grows
   DType dtype() const;
   Value constant(Number number) const;
   template <class Op, class... A>

@@ -1,6 +1,6 @@
 // copy.cpp - the loops of copy.h. Compiled once. Floor: kernels.
-// A copy is first brought to its simplest form: dims that lie behind each other become one, and the two innermost
-// dims are those in which y and x run densest. Then every copy is a nest of tiles over these two.
+// A copy is first brought to its simplest form: dims that lie behind each other become one, and the two
+// innermost dims are those in which y and x run densest. Then every copy is a nest of loops around these two.
 #include "chainrule/kernels/copy.h"
 
 #include <cstring>
@@ -62,7 +62,8 @@ Nest coalesced(IntSpan shape, IntSpan y_strides, IntSpan x_strides) {
   for (size_t d = 0; d < shape.size(); ++d) {
     if (shape[d] == 1) continue;
     const int last = nest.dims - 1;
-    if (last >= 0 && nest.y_step[last] == y_strides[d] * shape[d] && nest.x_step[last] == x_strides[d] * shape[d]) {
+    if (last >= 0 && nest.y_step[last] == y_strides[d] * shape[d] &&
+        nest.x_step[last] == x_strides[d] * shape[d]) {
       nest.size[last] *= shape[d];
       nest.y_step[last] = y_strides[d];
       nest.x_step[last] = x_strides[d];
@@ -77,33 +78,64 @@ Nest coalesced(IntSpan shape, IntSpan y_strides, IntSpan x_strides) {
   return nest;
 }
 
+// Of a loop of known length and without aliases the compiler makes vectors at -O2, of any other it does not.
+constexpr int64_t step_length = 16;
+
+template <class S>
+inline void fill_run(S* y, S value, int64_t n) {
+  int64_t i = 0;
+  for (; i + step_length <= n; i += step_length)
+    for (int64_t k = 0; k < step_length; ++k) y[i + k] = value;
+  for (; i < n; ++i) y[i] = value;
+}
+
+template <class Y, class X>
+inline void convert_run(Y* __restrict y, const X* __restrict x, int64_t n) {
+  int64_t i = 0;
+  for (; i + step_length <= n; i += step_length)
+    for (int64_t k = 0; k < step_length; ++k) y[i + k] = convert<Y>(x[i + k]);
+  for (; i < n; ++i) y[i] = convert<Y>(x[i]);
+}
+
 template <class Y, class X>
 inline void copy_run(Y* y, int64_t y_step, const X* x, int64_t x_step, int64_t n) {
   if (y_step == 1 && x_step == 1) {
     if constexpr (std::is_same_v<Y, X>) std::memcpy(y, x, sizeof(Y) * static_cast<size_t>(n));
-    else
-      for (int64_t i = 0; i < n; ++i) y[i] = convert<Y>(x[i]);
+    else convert_run(y, x, n);
+  } else if (y_step == 1 && x_step == 0) {
+    fill_run(y, convert<Y>(*x), n);
   } else {
     for (int64_t i = 0; i < n; ++i) y[i * y_step] = convert<Y>(x[i * x_step]);
   }
 }
 
-/// The two innermost dims. Where y and x run densest in different dims, square tiles keep the cache lines of both.
+/// x runs along dim 0, y along dim 1. Through a small square, so that each cache line of either is touched
+/// only once, even where sizes that are powers of two send them all to the same place of the cache.
+template <class Y, class X>
+void copy_transposed(Y* y, int64_t y0, int64_t y1, const X* x, int64_t x0, int64_t x1, int64_t n0,
+                     int64_t n1) {
+  constexpr int64_t tile = 16;
+  Y square[tile][tile];
+  for (int64_t i0 = 0; i0 < n0; i0 += tile)
+    for (int64_t j0 = 0; j0 < n1; j0 += tile) {
+      const int64_t rows = n0 - i0 < tile ? n0 - i0 : tile, columns = n1 - j0 < tile ? n1 - j0 : tile;
+      const X* from = x + i0 * x0 + j0 * x1;
+      Y* to = y + i0 * y0 + j0 * y1;
+      for (int64_t j = 0; j < columns; ++j)
+        for (int64_t i = 0; i < rows; ++i) square[i][j] = convert<Y>(from[i * x0 + j * x1]);
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j) to[i * y0 + j * y1] = square[i][j];
+    }
+}
+
 template <class Y, class X>
 void copy_plane(Y* y, const X* x, const Nest& nest) {
   const int outer = nest.dims - 2, inner = nest.dims - 1;
   const int64_t n0 = nest.size[outer], n1 = nest.size[inner];
-  const int64_t y0 = nest.y_step[outer], y1 = nest.y_step[inner], x0 = nest.x_step[outer], x1 = nest.x_step[inner];
-  constexpr int64_t tile = 32;
-  const bool transposed = x1 != 0 && nest.densest(nest.x_step) == outer;
-  const int64_t tile0 = transposed ? tile : n0, tile1 = transposed ? tile : n1;
-  for (int64_t i0 = 0; i0 < n0; i0 += tile0)
-    for (int64_t j0 = 0; j0 < n1; j0 += tile1) {
-      const int64_t i_end = n0 - i0 < tile0 ? n0 : i0 + tile0;
-      const int64_t columns = n1 - j0 < tile1 ? n1 - j0 : tile1;
-      for (int64_t i = i0; i < i_end; ++i)
-        copy_run(y + i * y0 + j0 * y1, y1, x + i * x0 + j0 * x1, x1, columns);
-    }
+  const int64_t y0 = nest.y_step[outer], y1 = nest.y_step[inner], x0 = nest.x_step[outer],
+                x1 = nest.x_step[inner];
+  if (x1 != 0 && nest.densest(nest.x_step) == outer) return copy_transposed(y, y0, y1, x, x0, x1, n0, n1);
+  for (int64_t i = 0; i < n0; ++i) copy_run(y + i * y0, y1, x + i * x0, x1, n1);
 }
 
 template <class Y, class X>
@@ -141,8 +173,7 @@ void copy_strided(void* y, DType y_dtype, IntSpan y_strides, const void* x, DTyp
 void fill(void* y, DType dtype, int64_t n, double real, int64_t integer, bool is_integer) {
   dispatch(dtype, [&]<class S>() {
     const S value = is_integer ? convert<S>(integer) : convert<S>(real);
-    S* out = static_cast<S*>(y);
-    for (int64_t i = 0; i < n; ++i) out[i] = value;
+    fill_run(static_cast<S*>(y), value, n);
   });
 }
 

@@ -8,12 +8,13 @@
 
 namespace chainrule {
 
-/// y[p] = x[p] for every position p of `shape`, converted: to an integer truncates and saturates, NaN gives 0 (between
-/// integers: wraps around); to bool asks whether x is not zero.
+/// y[p] = x[p] for every position p of `shape`, converted: to an integer truncates and saturates, NaN gives 0
+/// (between integers: wraps around); to bool asks whether x is not zero.
 void copy_strided(void* y, DType y_dtype, IntSpan y_strides, const void* x, DType x_dtype, IntSpan x_strides,
                   IntSpan shape);
 
-/// y[i] = value, i < n: `integer` when is_integer (no int64 is lost in a double), else `real`, converted as above.
+/// y[i] = value, i < n: `integer` when is_integer (no int64 is lost in a double), else `real`, converted as
+/// above.
 void fill(void* y, DType dtype, int64_t n, double real, int64_t integer, bool is_integer);
 
 }  // namespace chainrule

@@ -100,7 +100,9 @@ inline void backward_at(const Op& op, const BackwardArguments& a, int64_t i) {
   using P = Pack<S, N>;
   const P gy = load<S, N, dense>(a.gy, a.gy_step, i);
   P y = 0.0;
-  if constexpr ((all_vjp_bits<Op>() & uses_output) != 0) y = load<S, N, dense>(a.y, a.y_step, i);
+  if constexpr ((all_vjp_bits<Op>() & uses_output) != 0) {
+    if (a.y) y = load<S, N, dense>(a.y, a.y_step, i);
+  }
   [&]<int... K>(std::integer_sequence<int, K...>) {
     const std::tuple x{load_if_read<Op, S, N, dense, K>(a, i)...};
     auto gradient = [&]<int J>(wrt<J>) {

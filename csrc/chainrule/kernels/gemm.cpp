@@ -1,7 +1,7 @@
 // gemm.cpp - matrix products of any strides, float32 and float64. Compiled once per level. Floor: kernels.
-// c is computed in tiles that stay in registers, over blocks of p. Invariant: an element of c is the sum over blocks of
-// (the fused sum over p of one block, from zero), blocks and p ascending, block lengths a function of k alone. So its
-// bits do not depend on m, n, the strides, or how a caller splits the rows and columns.
+// c is computed in tiles that stay in registers, over blocks of p. Invariant: an element of c is the sum over
+// blocks of (the fused sum over p of one block, from zero), blocks and p ascending, block lengths a function
+// of k alone. So its bits do not depend on m, n, the strides, or how a caller splits the rows and columns.
 #include "chainrule/kernels/gemm_pack.h"
 #include "chainrule/kernels/kernel_table.h"
 #include "chainrule/kernels/scratch.h"
@@ -9,15 +9,16 @@
 namespace chainrule {
 namespace {
 
-constexpr int64_t max_block_length = 256;                 // of p: a sliver of b stays in the first level cache
-constexpr int tile_rows = vector_bytes == 64 ? 12 : 6;  // tile_rows x tile_vectors accumulators fill the registers
+constexpr int64_t max_block_length = 256;  // of p: a sliver of b stays in the first level cache
+constexpr int tile_rows = vector_bytes == 64 ? 12 : 6;  // with tile_vectors: accumulators fill the registers
 constexpr int tile_vectors = 2;
-constexpr int row_vectors = 8;                            // of the tile for a single row: enough sums to hide latency
+constexpr int row_vectors = 8;  // of the tile for a single row: enough sums to hide latency
 
 template <class S>
 constexpr int64_t sliver_width = tile_vectors * lanes<S>;
 template <class S>
-constexpr int64_t panel_slivers = scratch_bytes / (max_block_length * sliver_width<S> * static_cast<int64_t>(sizeof(S)));
+constexpr int64_t panel_slivers = scratch_bytes /
+                                  (max_block_length * sliver_width<S> * static_cast<int64_t>(sizeof(S)));
 
 /// GemmArguments with types, and with steps for everything: the transpose of a problem is a problem.
 template <class S>
@@ -91,7 +92,8 @@ void multiply_tile(const Tile<S>& t) {
     }
   }
 
-  const bool dense = t.columns == vectors * width && t.c_column_step == 1 && (!t.bias || t.bias_column_step == 1);
+  const bool dense =
+      t.columns == vectors * width && t.c_column_step == 1 && (!t.bias || t.bias_column_step == 1);
   if (!dense) {
     S sums[rows * vectors * width];
 #pragma GCC unroll 16
@@ -155,7 +157,8 @@ struct Panel {
   int64_t count = 0, end_column = 0;
 };
 
-/// Columns from `column` on, as many as fit, and rows [p, p + length) of b, packed where that pays or is needed.
+/// Columns from `column` on, as many as fit, and rows [p, p + length) of b, packed where that pays or is
+/// needed.
 template <class S>
 void prepare_panel(Panel<S>& panel, const Problem<S>& g, int64_t column, int64_t p, int64_t length) {
   constexpr int64_t width = sliver_width<S>, wide = row_vectors * lanes<S>;
@@ -238,12 +241,12 @@ void multiply(const Problem<S>& g) {
     });
 }
 
-/// A matrix with contiguous rows times a vector (n = 1), `groups` vectors of rows from `row` on: squares of a are
-/// transposed in registers, so that a lane sums one row in the order of the tiles.
+/// A matrix with contiguous rows times a vector (n = 1), `groups` vectors of rows from `row` on: squares of a
+/// are transposed in registers, so that a lane sums one row in the order of the tiles.
 template <class S, int groups>
 void multiply_rows_by_vector(const Problem<S>& g, int64_t row) {
   constexpr int width = lanes<S>;
-  constexpr int line = 64 / static_cast<int>(sizeof(S));  // a cache line of each row, before other rows may evict it
+  constexpr int line = 64 / static_cast<int>(sizeof(S));  // a cache line of each row at once
   using P = Pack<S, width>;
   const S* const a = g.a + row * g.a_row_step;
   P total[groups];
@@ -275,7 +278,8 @@ void multiply_rows_by_vector(const Problem<S>& g, int64_t row) {
         sum[group] = fma(P::gather(a + group * width * g.a_row_step + p, g.a_row_step),
                          P::splat(g.b + p * g.b_row_step), sum[group]);
 #pragma GCC unroll 4
-    for (int group = 0; group < groups; ++group) total[group] = begin == 0 ? sum[group] : total[group] + sum[group];
+    for (int group = 0; group < groups; ++group)
+      total[group] = begin == 0 ? sum[group] : total[group] + sum[group];
   });
 #pragma GCC unroll 4
   for (int group = 0; group < groups; ++group) {

@@ -1,12 +1,13 @@
-// gemm_pack.h - copies parts of a matrix into the order in which the GEMM's inner loop reads them. Floor: kernels.
-// Included by gemm.cpp only; anonymous namespace like simd.h.
+// gemm_pack.h - copies parts of a matrix into the order in which the GEMM's inner loop reads them. Floor:
+// kernels. Included by gemm.cpp only; anonymous namespace like simd.h.
 #pragma once
 #include "chainrule/kernels/simd.h"
 
 namespace chainrule {
 namespace {
 
-// One step of a transpose: swaps the blocks off the diagonal of every 2 x 2 arrangement of blocks `distance` wide.
+// One step of a transpose: swaps the blocks off the diagonal of every 2 x 2 arrangement of blocks `distance`
+// wide.
 template <int distance, class V, int... L>
 inline void swap_blocks(V& upper, V& lower, std::integer_sequence<int, L...>) {
   constexpr int width = sizeof...(L);
@@ -19,7 +20,8 @@ template <int distance, class V, int width>
 inline void transpose(V (&v)[width]) {
 #pragma GCC unroll 32
   for (int i = 0; i < width; ++i)
-    if ((i & distance) == 0) swap_blocks<distance>(v[i], v[i + distance], std::make_integer_sequence<int, width>{});
+    if ((i & distance) == 0)
+      swap_blocks<distance>(v[i], v[i + distance], std::make_integer_sequence<int, width>{});
   if constexpr (distance > 1) transpose<distance / 2>(v);
 }
 
@@ -32,16 +34,17 @@ inline void load_transposed(Vector<S, width> (&square)[width], const S* b, int64
 }
 
 template <class S>
-inline void pack_element_wise(S* packed, int64_t packed_step, const S* b, int64_t row_step, int64_t column_step,
-                              int64_t rows, int64_t columns) {
+inline void pack_element_wise(S* packed, int64_t packed_step, const S* b, int64_t row_step,
+                              int64_t column_step, int64_t rows, int64_t columns) {
   for (int64_t p = 0; p < rows; ++p)
     for (int64_t j = 0; j < columns; ++j) packed[p * packed_step + j] = b[p * row_step + j * column_step];
 }
 
-/// packed[p * width + j] = b[p * row_step + j * column_step] for p < rows, j < columns; zeros for the other j < width.
+/// packed[p * width + j] = b[p * row_step + j * column_step] for p < rows, j < columns; zeros for the other j
+/// < width.
 template <class S>
-inline void pack_sliver(S* packed, int64_t width, const S* b, int64_t row_step, int64_t column_step, int64_t rows,
-                        int64_t columns) {
+inline void pack_sliver(S* packed, int64_t width, const S* b, int64_t row_step, int64_t column_step,
+                        int64_t rows, int64_t columns) {
   using P = Pack<S, lanes<S>>;
   constexpr int lane_count = lanes<S>;
   if (columns < width) __builtin_memset(packed, 0, sizeof(S) * static_cast<uint64_t>(rows * width));

@@ -1,6 +1,6 @@
 // pairwise.h - sums whose rounding error grows with the logarithm of the number of terms. Floor: kernels.
-// Partial sums of equal weight are added first, like carries in a binary counter; the tree depends only on how many
-// partial sums there are. Anonymous namespace like simd.h.
+// Partial sums of equal weight are added first, like carries in a binary counter; the tree depends only on
+// how many partial sums there are. Anonymous namespace like simd.h.
 #pragma once
 #include "chainrule/kernels/simd.h"
 
@@ -28,7 +28,8 @@ class PairwiseSum {
   void total(P (&sum)[vectors]) const {
     for (int v = 0; v < vectors; ++v) {
       sum[v] = depth_ == 0 ? P(0) : pending_[depth_ - 1][v];
-      for (int level_below = depth_ - 2; level_below >= 0; --level_below) sum[v] = pending_[level_below][v] + sum[v];
+      for (int level_below = depth_ - 2; level_below >= 0; --level_below)
+        sum[v] = pending_[level_below][v] + sum[v];
     }
   }
 

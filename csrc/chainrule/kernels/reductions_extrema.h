@@ -1,6 +1,7 @@
-// reductions_extrema.h - maximum, minimum, argmax and argmin over the columns of Rows, all dtypes. Floor: kernels;
-// included by reductions.cpp only. A row with NaN has the extremum NaN; the position is that of the first NaN, else of
-// the first of equals. No result depends on the case by which it is found, but for the sign of an extremum of zeros.
+// reductions_extrema.h - maximum, minimum, argmax and argmin over the columns of Rows, all dtypes. Floor:
+// kernels; included by reductions.cpp only. A row with NaN has the extremum NaN; the position is that of the
+// first NaN, else of the first of equals. No result depends on the case by which it is found, but for the
+// sign of an extremum of zeros.
 #pragma once
 #include "chainrule/kernels/kernel_table.h"
 #include "chainrule/kernels/simd.h"
@@ -31,7 +32,7 @@ inline Pack<S, N> load_stepped(const S* x, int64_t step) {
   return Pack<S, N>::gather(x, step);
 }
 
-// ---- Extrema -------------------------------------------------------------------------------------------------------
+// ---- Extrema ----------------------------------------------------------------------------------------------
 
 template <class Which, class S>
 inline S extremum_of_row(const S* x, int64_t columns, int64_t step) {
@@ -60,7 +61,8 @@ inline S extremum_of_row(const S* x, int64_t columns, int64_t step) {
 
 /// Each lane has a row of its own.
 template <class Which, class S, int N, int vectors>
-inline void extrema_of_neighbours(Pack<S, N> (&best)[vectors], const S* x, int64_t columns, int64_t column_step) {
+inline void extrema_of_neighbours(Pack<S, N> (&best)[vectors], const S* x, int64_t columns,
+                                  int64_t column_step) {
   using P = Pack<S, N>;
 #pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) best[v] = P::load(x + v * N);
@@ -70,7 +72,8 @@ inline void extrema_of_neighbours(Pack<S, N> (&best)[vectors], const S* x, int64
 }
 
 template <class Which, class S, int N, int vectors>
-inline void store_extrema_of_neighbours(S* y, const S* x, int64_t columns, int64_t column_step, bool accumulate) {
+inline void store_extrema_of_neighbours(S* y, const S* x, int64_t columns, int64_t column_step,
+                                        bool accumulate) {
   using P = Pack<S, N>;
   P best[vectors];
   extrema_of_neighbours<Which>(best, x, columns, column_step);
@@ -89,7 +92,8 @@ void extremum(void* y, const Rows& r, bool accumulate) {
   int64_t i = 0;
   if (r.row_step == 1 && r.column_step != 1) {
     for (; i + width * vectors <= r.rows; i += width * vectors)
-      store_extrema_of_neighbours<Which, S, width, vectors>(out + i, x + i, r.columns, r.column_step, accumulate);
+      store_extrema_of_neighbours<Which, S, width, vectors>(out + i, x + i, r.columns, r.column_step,
+                                                            accumulate);
     for (; i + width <= r.rows; i += width)
       store_extrema_of_neighbours<Which, S, width, 1>(out + i, x + i, r.columns, r.column_step, accumulate);
   }
@@ -99,9 +103,10 @@ void extremum(void* y, const Rows& r, bool accumulate) {
   }
 }
 
-// ---- Positions: the extremum first, then the first column that holds it ---------------------------------------------
+// ---- Positions: the extremum first, then the first column that holds it -----------------------------------
 
-// NaN among the columns means that the extremum is NaN, which nothing equals: then the first NaN is the answer.
+// NaN among the columns means that the extremum is NaN, which nothing equals: then the first NaN is the
+// answer.
 template <class P>
 inline auto holds(P x, P best) {
   return equal(x, best) | isnan(x);

@@ -1,7 +1,9 @@
-// rows.cpp - softmax, log_softmax and logsumexp of rows, float32 and float64. Compiled once per level. Floor: kernels.
-// The largest element is subtracted before exp. -inf and +inf give what PyTorch gives: softmax and log_softmax of a row
-// of -inf only, or with +inf, hold NaN; its logsumexp is -inf, or +inf. Bits depend only on the row and its length:
-// the last, partial vector is padded, so that every lane sees the same instructions.
+// rows.cpp - softmax, log_softmax and logsumexp of rows, float32 and float64. Compiled once per level. Floor:
+// kernels. The largest element is subtracted before exp. -inf and +inf give what PyTorch gives: softmax and
+// log_softmax of a row of -inf only, or with +inf, hold NaN; its logsumexp is -inf, or +inf. Long rows are
+// worked on one at a time; short rows, and rows that are neighbours in memory, side by side, a lane each.
+// Which of the two depends on the number of columns and the steps, so that bits never depend on the other
+// rows.
 #include "chainrule/kernels/kernel_table.h"
 #include "chainrule/kernels/pairwise.h"
 #include "chainrule/kernels/simd_math.h"
@@ -51,7 +53,8 @@ inline S sum_terms(int64_t columns, const Term& term) {
   PairwiseSum<S, lanes<S>, 1> tree;
   Wide<S> sum[1];
   for (int64_t begin = 0; begin < columns; begin += sum_block_vectors * width) {
-    const int64_t end = columns - begin < sum_block_vectors * width ? columns : begin + sum_block_vectors * width;
+    const int64_t end =
+        columns - begin < sum_block_vectors * width ? columns : begin + sum_block_vectors * width;
     sum[0] = Wide<S>(0);
     int64_t j = begin;
     for (; j + width <= end; j += width) sum[0] = sum[0] + term(j, width);
@@ -84,7 +87,8 @@ inline S sum_of_exp(const S* x, int64_t columns, int64_t step, S shift, S* terms
       if (terms) e.store(terms + j);
       return e;
     }
-    // exp of -infinity is the padding's zero, but -infinity - shift is NaN where shift is infinite: then all is NaN.
+    // exp of -infinity is the padding's zero, but -infinity - shift is NaN where shift is infinite: then all
+    // is NaN.
     const Wide<S> e = exp(load_padded(at, step, count, S(-infinity)) - subtracted);
     if (terms) store_first(e, terms + j, count);
     return e;
@@ -96,29 +100,91 @@ inline S log_of(S x) {
   return log(Wide<S>::splat(&x))[0];
 }
 
-// ---- Forward -------------------------------------------------------------------------------------------------------
+template <class S>
+inline Wide<S> load_or_zero(const S* x, int64_t count) {
+  return count == lanes<S> ? Wide<S>::load(x) : load_padded(x, 1, count, S(0));
+}
 
-/// Rows that are not dense are first copied to where the result goes; a block of rows together, since neighbouring
-/// rows often share cache lines. Calls row(y, x) for each.
+// ---- Rows side by side: lane k of every pack belongs to row k ---------------------------------------------
+
+constexpr int64_t short_row = 32;
+
+inline bool side_by_side(const Rows& r) {
+  return r.columns <= short_row || (r.row_step == 1 && r.column_step != 1);
+}
+
+/// N rows beginning at x; column j of all of them is one pack.
+template <class S, int N>
+struct Lanes {
+  const S* x;
+  int64_t row_step, column_step;
+  Pack<S, N> operator[](int64_t j) const {
+    if (row_step == 1) return Pack<S, N>::load(x + j * column_step);
+    return Pack<S, N>::gather(x + j * column_step, row_step);
+  }
+};
+
+/// Calls work.template operator()<N>(i) for rows [i, i + N).
+template <class S, class Work>
+inline void for_each_group_of_rows(int64_t rows, const Work& work) {
+  int64_t i = 0;
+  for (; i + lanes<S> <= rows; i += lanes<S>) work.template operator()<lanes<S>>(i);
+  for (; i < rows; ++i) work.template operator()<1>(i);
+}
+
+template <class S, int N>
+inline Pack<S, N> largest(const Lanes<S, N>& x, int64_t columns) {
+  Pack<S, N> best = -infinity;
+  for (int64_t j = 0; j < columns; ++j) best = max_or_nan(best, x[j]);
+  return best;
+}
+
+template <class S, int N, class Term>
+inline Pack<S, N> sum_lanes(int64_t columns, const Term& term) {
+  PairwiseSum<S, N, 1> tree;
+  Pack<S, N> sum[1];
+  for (int64_t begin = 0; begin < columns; begin += short_row) {
+    const int64_t end = columns - begin < short_row ? columns : begin + short_row;
+    sum[0] = term(begin);
+    for (int64_t j = begin + 1; j < end; ++j) sum[0] = sum[0] + term(j);
+    tree.add(sum);
+  }
+  tree.total(sum);
+  return sum[0];
+}
+
+// ---- Forward ----------------------------------------------------------------------------------------------
+
+/// Long rows that are not dense are first copied to where the result goes. Calls row(y, x) for each.
 template <class S, class Row>
 inline void for_each_dense_row(void* y, const Rows& r, const Row& row) {
-  constexpr int64_t block = 64 / static_cast<int64_t>(sizeof(S));
-  S* out = static_cast<S*>(y);
-  const S* x = static_cast<const S*>(r.x);
-  if (r.column_step == 1) {
-    for (int64_t i = 0; i < r.rows; ++i) row(out + i * r.columns, x + i * r.row_step);
-    return;
-  }
-  for (int64_t begin = 0; begin < r.rows; begin += block) {
-    const int64_t end = r.rows - begin < block ? r.rows : begin + block;
-    for (int64_t j = 0; j < r.columns; ++j)
-      for (int64_t i = begin; i < end; ++i) out[i * r.columns + j] = x[i * r.row_step + j * r.column_step];
-    for (int64_t i = begin; i < end; ++i) row(out + i * r.columns, out + i * r.columns);
+  for (int64_t i = 0; i < r.rows; ++i) {
+    S* out = static_cast<S*>(y) + i * r.columns;
+    const S* x = static_cast<const S*>(r.x) + i * r.row_step;
+    if (r.column_step != 1) {
+      for (int64_t j = 0; j < r.columns; ++j) out[j] = x[j * r.column_step];
+      x = out;
+    }
+    row(out, x);
   }
 }
 
 template <class S>
 void softmax(void* out, const Rows& r) {
+  if (side_by_side(r)) {
+    return for_each_group_of_rows<S>(r.rows, [&]<int N>(int64_t i) {
+      const Lanes<S, N> x{static_cast<const S*>(r.x) + i * r.row_step, r.row_step, r.column_step};
+      S* y = static_cast<S*>(out) + i * r.columns;
+      const Pack<S, N> shift = largest(x, r.columns);
+      const Pack<S, N> sum = sum_lanes<S, N>(r.columns, [&](int64_t j) {
+        const Pack<S, N> e = exp(x[j] - shift);
+        e.scatter(y + j, r.columns);
+        return e;
+      });
+      for (int64_t j = 0; j < r.columns; ++j)
+        (Pack<S, N>::gather(y + j, r.columns) / sum).scatter(y + j, r.columns);
+    });
+  }
   for_each_dense_row<S>(out, r, [&](S* y, const S* x) {
     const S sum = sum_of_exp(x, r.columns, 1, largest(x, r.columns, 1), y);
     const Wide<S> divisor = Wide<S>::splat(&sum);
@@ -128,6 +194,16 @@ void softmax(void* out, const Rows& r) {
 
 template <class S>
 void log_softmax(void* out, const Rows& r) {
+  if (side_by_side(r)) {
+    return for_each_group_of_rows<S>(r.rows, [&]<int N>(int64_t i) {
+      const Lanes<S, N> x{static_cast<const S*>(r.x) + i * r.row_step, r.row_step, r.column_step};
+      S* y = static_cast<S*>(out) + i * r.columns;
+      const Pack<S, N> shift = largest(x, r.columns);
+      const Pack<S, N> log_sum =
+          log(sum_lanes<S, N>(r.columns, [&](int64_t j) { return exp(x[j] - shift); }));
+      for (int64_t j = 0; j < r.columns; ++j) ((x[j] - shift) - log_sum).scatter(y + j, r.columns);
+    });
+  }
   for_each_dense_row<S>(out, r, [&](S* y, const S* x) {
     const S shift = largest(x, r.columns, 1);
     const S log_sum = log_of(sum_of_exp<S>(x, r.columns, 1, shift, nullptr));
@@ -137,56 +213,73 @@ void log_softmax(void* out, const Rows& r) {
 }
 
 template <class S>
-void logsumexp(void* y, const Rows& r, bool) {
+void logsumexp(void* out, const Rows& r, bool) {
+  if (side_by_side(r)) {
+    return for_each_group_of_rows<S>(r.rows, [&]<int N>(int64_t i) {
+      const Lanes<S, N> x{static_cast<const S*>(r.x) + i * r.row_step, r.row_step, r.column_step};
+      Pack<S, N> shift = largest(x, r.columns);
+      shift = select(equal(abs(shift), infinity), 0, shift);  // the sum is then infinite or zero by itself
+      const Pack<S, N> sum = sum_lanes<S, N>(r.columns, [&](int64_t j) { return exp(x[j] - shift); });
+      (log(sum) + shift).store(static_cast<S*>(out) + i);
+    });
+  }
   for (int64_t i = 0; i < r.rows; ++i) {
     const S* x = static_cast<const S*>(r.x) + i * r.row_step;
     S shift = largest(x, r.columns, r.column_step);
-    if (shift == S(infinity) || shift == S(-infinity)) shift = 0;  // the sum is then infinite or zero by itself
-    static_cast<S*>(y)[i] = log_of(sum_of_exp<S>(x, r.columns, r.column_step, shift, nullptr)) + shift;
+    if (shift == S(infinity) || shift == S(-infinity)) shift = 0;
+    static_cast<S*>(out)[i] = log_of(sum_of_exp<S>(x, r.columns, r.column_step, shift, nullptr)) + shift;
   }
 }
 
-// ---- Backward ------------------------------------------------------------------------------------------------------
+// ---- Backward ---------------------------------------------------------------------------------------------
 
-template <class S>
-inline Wide<S> load_or_zero(const S* x, int64_t count) {
-  return count == lanes<S> ? Wide<S>::load(x) : load_padded(x, 1, count, S(0));
-}
-
-template <class S>
-void softmax_backward(void* gx, const void* gy, const void* y, int64_t rows, int64_t columns) {
-  for (int64_t i = 0; i < rows; ++i) {
-    const S* g = static_cast<const S*>(gy) + i * columns;
-    const S* p = static_cast<const S*>(y) + i * columns;
-    const S dot = sum_terms<S>(columns, [&](int64_t j, int64_t count) {
-      return load_or_zero(g + j, count) * load_or_zero(p + j, count);
+/// gx[j] = rule.gradient(gy[j], y[j], sum over j of rule.term(gy[j], y[j])).
+template <class S, class Rule>
+void row_backward(void* gx, const void* gy, const void* y, int64_t rows, int64_t columns) {
+  const S* const g = static_cast<const S*>(gy);
+  const S* const v = static_cast<const S*>(y);
+  S* const out = static_cast<S*>(gx);
+  if (columns <= short_row) {
+    return for_each_group_of_rows<S>(rows, [&]<int N>(int64_t i) {
+      const Lanes<S, N> gs{g + i * columns, columns, 1}, vs{v + i * columns, columns, 1};
+      const Pack<S, N> sum = sum_lanes<S, N>(columns, [&](int64_t j) { return Rule::term(gs[j], vs[j]); });
+      for (int64_t j = 0; j < columns; ++j)
+        Rule::gradient(gs[j], vs[j], sum).scatter(out + i * columns + j, columns);
     });
-    const Wide<S> mean = Wide<S>::splat(&dot);
-    map_row(static_cast<S*>(gx) + i * columns, columns, [&](Wide<S> a, Wide<S> b) { return b * (a - mean); }, g, p);
+  }
+  for (int64_t at = 0; at < rows * columns; at += columns) {
+    const S total = sum_terms<S>(columns, [&](int64_t j, int64_t count) {
+      return Rule::term(load_or_zero(g + at + j, count), load_or_zero(v + at + j, count));
+    });
+    const Wide<S> sum = Wide<S>::splat(&total);
+    map_row(
+        out + at, columns, [&](Wide<S> a, Wide<S> b) { return Rule::gradient(a, b, sum); }, g + at, v + at);
   }
 }
 
-template <class S>
-void log_softmax_backward(void* gx, const void* gy, const void* y, int64_t rows, int64_t columns) {
-  for (int64_t i = 0; i < rows; ++i) {
-    const S* g = static_cast<const S*>(gy) + i * columns;
-    const S* log_p = static_cast<const S*>(y) + i * columns;
-    const S total = sum_terms<S>(columns, [&](int64_t j, int64_t count) { return load_or_zero(g + j, count); });
-    const Wide<S> sum = Wide<S>::splat(&total);
-    map_row(static_cast<S*>(gx) + i * columns, columns, [&](Wide<S> a, Wide<S> b) { return a - exp(b) * sum; }, g,
-            log_p);
-  }
-}
+struct SoftmaxRule {
+  template <class P>
+  static P term(P gy, P y) { return gy * y; }
+  template <class P>
+  static P gradient(P gy, P y, P sum) { return y * (gy - sum); }
+};
+struct LogSoftmaxRule {
+  template <class P>
+  static P term(P gy, P) { return gy; }
+  template <class P>
+  static P gradient(P gy, P y, P sum) { return gy - exp(y) * sum; }
+};
 
 }  // namespace
 
 template <>
 RowKernels row_kernels<level>() {
-  return {.softmax = {&softmax<float>, &softmax<double>},
-          .log_softmax = {&log_softmax<float>, &log_softmax<double>},
-          .softmax_backward = {&softmax_backward<float>, &softmax_backward<double>},
-          .log_softmax_backward = {&log_softmax_backward<float>, &log_softmax_backward<double>},
-          .logsumexp = {&logsumexp<float>, &logsumexp<double>}};
+  return {
+      .softmax = {&softmax<float>, &softmax<double>},
+      .log_softmax = {&log_softmax<float>, &log_softmax<double>},
+      .softmax_backward = {&row_backward<float, SoftmaxRule>, &row_backward<double, SoftmaxRule>},
+      .log_softmax_backward = {&row_backward<float, LogSoftmaxRule>, &row_backward<double, LogSoftmaxRule>},
+      .logsumexp = {&logsumexp<float>, &logsumexp<double>}};
 }
 
 }  // namespace chainrule

@@ -1,5 +1,6 @@
 // scratch.h - one fixed buffer per thread where kernels pack operands: they never allocate. Floor: kernels.
-// Shared by all instruction sets; a kernel owns it only until it returns, and calls no other kernel meanwhile.
+// Shared by all instruction sets; a kernel owns it only until it returns, and calls no other kernel
+// meanwhile.
 #pragma once
 #include <cstdint>
 

@@ -18,7 +18,7 @@ struct Max {
   bool keepdim = false;
   static constexpr OpInfo info{.name = "max", .doc = "Largest value along dim and its position, the first of equals."};
   static constexpr std::tuple fields{Field{"dim", &Max::dim}, Field{"keepdim", &Max::keepdim}};
-  static constexpr Saves saves{.output = true};
+  static constexpr Saves saves{.output = 0b10};
   std::array<Meta, 2> infer(const Meta& x) const;
   void forward(const Tensor& x, std::array<Tensor, 2>& y) const;
   template <class T> T vjp(wrt<0>, const std::array<T, 2>& gy, const T& x, const std::array<T, 2>& y) const {
@@ -31,7 +31,7 @@ struct Min {
   bool keepdim = false;
   static constexpr OpInfo info{.name = "min", .doc = "Smallest value along dim and its position, the first of equals."};
   static constexpr std::tuple fields{Field{"dim", &Min::dim}, Field{"keepdim", &Min::keepdim}};
-  static constexpr Saves saves{.output = true};
+  static constexpr Saves saves{.output = 0b10};
   std::array<Meta, 2> infer(const Meta& x) const;
   void forward(const Tensor& x, std::array<Tensor, 2>& y) const;
   template <class T> T vjp(wrt<0>, const std::array<T, 2>& gy, const T& x, const std::array<T, 2>& y) const {

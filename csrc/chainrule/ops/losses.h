@@ -17,10 +17,11 @@ struct CrossEntropy {
   template <class T> T vjp(wrt<0>, const T& gy, const T& logits, const T& target, const T&) const {
     const Shape column{logits.shape()[0], 1};
     const T counted = not_equal(target, ignore_index);
-    const T scale = T::call(Reshape{column}, gy * T::call(Cast{logits.dtype()}, counted));
+    const T scale = T::call(Reshape{column}, select(counted, gy, 0));
     const T position = T::call(Reshape{column}, select(counted, target, 0));
     const T one_hot = T::call(ScatterZeros{1, Shape(logits.shape())}, scale, position);
-    return scale * T::call(Softmax{1}, logits) - one_hot;
+    const T gradient = scale * T::call(Softmax{1}, logits) - one_hot;
+    return select(T::call(Reshape{column}, counted), gradient, 0);  // an ignored row may hold NaN
   }
 };
 

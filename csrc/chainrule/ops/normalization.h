@@ -8,7 +8,7 @@ struct Softmax {
   int64_t dim = -1;
   static constexpr OpInfo info{.name = "softmax", .doc = "exp(x) / sum(exp(x)) along dim."};
   static constexpr std::tuple fields{Field{"dim", &Softmax::dim}};
-  static constexpr Saves saves{.output = true};
+  static constexpr Saves saves{.output = 1};
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;
   template <class T> T vjp(wrt<0>, const T& gy, const T&, const T& y) const {
@@ -21,7 +21,7 @@ struct LogSoftmax {
   int64_t dim = -1;
   static constexpr OpInfo info{.name = "log_softmax", .doc = "x - log(sum(exp(x))) along dim."};
   static constexpr std::tuple fields{Field{"dim", &LogSoftmax::dim}};
-  static constexpr Saves saves{.output = true};
+  static constexpr Saves saves{.output = 1};
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;
   template <class T> T vjp(wrt<0>, const T& gy, const T&, const T& y) const {
@@ -36,7 +36,7 @@ struct LogSumExp {
   bool keepdim = false;
   static constexpr OpInfo info{.name = "logsumexp", .doc = "log(sum(exp(x))) over dim."};
   static constexpr std::tuple fields{Field{"dim", &LogSumExp::dim}, Field{"keepdim", &LogSumExp::keepdim}};
-  static constexpr Saves saves{.inputs = 1, .output = true};
+  static constexpr Saves saves{.inputs = 1, .output = 1};
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;
   template <class T> T vjp(wrt<0>, const T& gy, const T& x, const T& y) const {

@@ -70,7 +70,7 @@ struct Amax {
   bool keepdim = false;
   static constexpr OpInfo info{.name = "amax", .doc = "Largest value over dim; ties share the gradient."};
   static constexpr std::tuple fields{Field{"dim", &Amax::dim}, Field{"keepdim", &Amax::keepdim}};
-  static constexpr Saves saves{.inputs = 1, .output = true};
+  static constexpr Saves saves{.inputs = 1, .output = 1};
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;
   template <class T> T vjp(wrt<0>, const T& gy, const T& x, const T& y) const {
@@ -82,7 +82,7 @@ struct Amin {
   bool keepdim = false;
   static constexpr OpInfo info{.name = "amin", .doc = "Smallest value over dim; ties share the gradient."};
   static constexpr std::tuple fields{Field{"dim", &Amin::dim}, Field{"keepdim", &Amin::keepdim}};
-  static constexpr Saves saves{.inputs = 1, .output = true};
+  static constexpr Saves saves{.inputs = 1, .output = 1};
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;
   template <class T> T vjp(wrt<0>, const T& gy, const T& x, const T& y) const {

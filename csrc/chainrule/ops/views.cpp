@@ -125,7 +125,7 @@ Tensor Slice::view(const Tensor& x) const {
   const Range r = range(x.shape());
   Shape shape(x.shape()), strides(x.strides());
   shape[r.dim] = r.length;
-  strides[r.dim] *= step;
+  if (r.length > 1) strides[r.dim] *= step;
   return x.view(shape, strides, r.length ? r.start * x.strides()[r.dim] : 0);
 }
 
@@ -165,7 +165,7 @@ void EmbedSlice::forward(const Tensor& x, Tensor& y) const {
   const int at = normalize_dim(dim, x.ndim(), info.name);
   Shape strides(y.strides());
   char* first = static_cast<char*>(y.data()) + start * strides[at] * size_of(y.dtype());
-  strides[at] *= step;
+  if (x.size(at) > 1) strides[at] *= step;
   copy_strided(first, y.dtype(), strides, x.data(), x.dtype(), x.strides(), x.shape());
 }
 

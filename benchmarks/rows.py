@@ -1,0 +1,166 @@
+"""The rows of the comparison: what is computed, on which numbers, and nothing about any library.
+
+A row is a small frozen value; the work modules turn it into a job of their library. All libraries
+get the same arrays, drawn here from a fixed seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Base of all rows.
+
+    Attributes:
+        name: What `--rows` calls it.
+        title: How the table shows it.
+        tolerance: Largest difference between two libraries, relative to the largest number.
+    """
+
+    name: str
+    title: str
+    tolerance: float = 1e-4
+
+    def array(self, *shape: int, scale: float = 1.0) -> Array:
+        """Returns normal float32 numbers, the same at every call with that shape."""
+        return (np.random.default_rng(20).standard_normal(shape) * scale).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Add(Row):
+    """a + b of 4 elements, with or without a graph being recorded."""
+
+    recording: bool = False
+
+
+@dataclass(frozen=True)
+class Lecture(Row):
+    """L = (w2 * (w1 * x + b1) + b2 - y) ** 2 on scalars, and its gradients."""
+
+    parameters = (5.0, 2.0, 2.0, 3.0)  # w1, b1, w2, b2
+    x = 3.0
+    y = 40.0
+
+
+@dataclass(frozen=True)
+class Train(Row):
+    """One training step of a Linear-ReLU net: zero_grad, forward, loss, backward, update.
+
+    The loss is the mean squared error for one output, else cross entropy.
+    """
+
+    sizes: tuple[int, ...] = ()
+    batch: int = 1
+    optimizer: str = "sgd"
+    lr = 0.01
+    betas = (0.9, 0.999)
+    eps = 1e-8
+
+    @property
+    def regression(self) -> bool:
+        """Whether the net has one output."""
+        return self.sizes[-1] == 1
+
+    def parameters(self) -> list[tuple[Array, Array]]:
+        """Returns (weight (out, in), bias (out,)) for each layer."""
+        rng = np.random.default_rng(21)
+        layers = []
+        for fan_in, fan_out in zip(self.sizes[:-1], self.sizes[1:], strict=True):
+            bound = 1 / math.sqrt(fan_in)
+            weight = rng.uniform(-bound, bound, (fan_out, fan_in)).astype(np.float32)
+            layers.append((weight, rng.uniform(-bound, bound, fan_out).astype(np.float32)))
+        return layers
+
+    def data(self) -> tuple[Array, Array]:
+        """Returns inputs (batch, in) and targets: (batch, 1) floats or (batch,) classes."""
+        x = self.array(self.batch, self.sizes[0])
+        if self.regression:
+            return x, np.sin(x.sum(1, keepdims=True)).astype(np.float32)
+        classes = np.random.default_rng(22).integers(0, self.sizes[-1], self.batch)
+        return x, classes.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Chain(Row):
+    """y = y * w, many times on scalars, and the gradient of w."""
+
+    length: int = 10_000
+    weight = 0.99995
+
+
+@dataclass(frozen=True)
+class Tanh(Row):
+    """tanh and its gradient for a given upstream gradient."""
+
+    count: int = 1_000_000
+
+
+@dataclass(frozen=True)
+class Softmax(Row):
+    """softmax over the last dim of a square matrix."""
+
+    size: int = 1024
+
+
+@dataclass(frozen=True)
+class Sum(Row):
+    """The sum over one dim of a square matrix."""
+
+    dim: int = 0
+    size: int = 1024
+
+
+@dataclass(frozen=True)
+class Matmul(Row):
+    """The product of two square matrices."""
+
+    size: int = 16
+
+
+@dataclass(frozen=True)
+class Import(Row):
+    """What importing the library costs, in a fresh interpreter: "time" or "memory"."""
+
+    cost: str = "time"
+
+
+def _train_rows() -> list[Row]:
+    nets = [
+        ((16, 32, 4), 1, ("sgd", "adam")),
+        ((2, 16, 16, 1), 100, ("sgd", "adam")),
+        ((784, 128, 10), 32, ("sgd", "adam")),
+        ((784, 128, 10), 256, ("sgd", "adam")),
+        ((784, 1024, 1024, 10), 256, ("sgd",)),
+    ]
+    rows: list[Row] = []
+    for sizes, batch, optimizers in nets:
+        net = "-".join(map(str, sizes))
+        for optimizer in optimizers:
+            title = f"{net}, batch {batch}, {'SGD' if optimizer == 'sgd' else 'Adam'} step"
+            rows.append(Train(f"{net}/{batch}/{optimizer}", title, 1e-3, sizes, batch, optimizer))
+    return rows
+
+
+ROWS: list[Row] = [
+    Add("add", "add, 4 elements, not recording"),
+    Add("add-recording", "add, 4 elements, recording", recording=True),
+    Lecture("lecture", "lecture scalar loss, forward + backward"),
+    *_train_rows(),
+    Chain("chain", "chain of 10,000 scalar multiplies, forward + backward", 1e-2),
+    Tanh("tanh", "tanh, 1M elements, forward + backward"),
+    Softmax("softmax", "softmax 1024x1024"),
+    Sum("sum-0", "sum over dim 0 of 1024x1024", dim=0),
+    Sum("sum-1", "sum over dim 1 of 1024x1024", dim=1),
+    *[Matmul(f"matmul-{n}", f"matmul {n}", size=n) for n in (16, 64, 256, 1024)],
+    Import("import-time", "import, time", cost="time"),
+    Import("import-memory", "import, memory", cost="memory"),
+]

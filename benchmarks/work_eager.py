@@ -1,0 +1,135 @@
+"""The work in PyTorch's API, for the two libraries that have it: chainrule and PyTorch itself.
+
+The same lines run in both, with the library handed in as a module.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import rows
+from job import Job
+
+
+def _read(results: Any) -> list[rows.Array]:
+    return [np.asarray(result.detach().numpy()) for result in results]
+
+
+def _parameter(lib: Any, array: rows.Array) -> Any:
+    return lib.from_numpy(array.copy()).requires_grad_()
+
+
+def _add(lib: Any, row: rows.Add) -> Job:
+    a, b = lib.from_numpy(row.array(4)), lib.from_numpy(row.array(4))
+    if row.recording:
+        a.requires_grad_()
+    return Job(lambda: a + b, lambda result: _read([result]))
+
+
+def _lecture(lib: Any, row: rows.Lecture) -> Job:
+    parameters = [lib.tensor(value, requires_grad=True) for value in row.parameters]
+    w1, b1, w2, b2 = parameters
+    x, y = lib.tensor(row.x), lib.tensor(row.y)
+
+    def run() -> Any:
+        for parameter in parameters:
+            parameter.grad = None
+        loss = (w2 * (w1 * x + b1) + b2 - y) ** 2
+        loss.backward()
+        return loss
+
+    return Job(run, lambda loss: _read([loss, *(p.grad for p in parameters)]))
+
+
+def _model(lib: Any, row: rows.Train) -> Any:
+    layers: list[Any] = []
+    for weight, bias in row.parameters():
+        if layers:
+            layers.append(lib.nn.ReLU())
+        linear = lib.nn.Linear(weight.shape[1], weight.shape[0])
+        with lib.no_grad():
+            linear.weight.copy_(lib.from_numpy(weight))
+            linear.bias.copy_(lib.from_numpy(bias))
+        layers.append(linear)
+    return lib.nn.Sequential(*layers)
+
+
+def _train(lib: Any, row: rows.Train) -> Job:
+    model = _model(lib, row)
+    x, y = map(lib.from_numpy, row.data())
+    criterion = lib.nn.MSELoss() if row.regression else lib.nn.CrossEntropyLoss()
+    if row.optimizer == "sgd":
+        optimizer = lib.optim.SGD(model.parameters(), lr=row.lr)
+    else:
+        optimizer = lib.optim.Adam(model.parameters(), lr=row.lr, betas=row.betas, eps=row.eps)
+
+    def run() -> Any:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return Job(run, lambda loss: _read([loss]))
+
+
+def _chain(lib: Any, row: rows.Chain) -> Job:
+    weight = lib.tensor(row.weight, requires_grad=True)
+
+    def run() -> Any:
+        weight.grad = None
+        y = weight
+        for _ in range(row.length):
+            y = y * weight
+        y.backward()
+        return y
+
+    return Job(run, lambda y: _read([y, weight.grad]))
+
+
+def _tanh(lib: Any, row: rows.Tanh) -> Job:
+    x = _parameter(lib, row.array(row.count))
+    gradient = lib.from_numpy(row.array(row.count, scale=0.5))
+
+    def run() -> Any:
+        x.grad = None
+        y = lib.tanh(x)
+        y.backward(gradient)
+        return y
+
+    return Job(run, lambda y: _read([y, x.grad]))
+
+
+def _softmax(lib: Any, row: rows.Softmax) -> Job:
+    x = lib.from_numpy(row.array(row.size, row.size))
+    return Job(lambda: lib.softmax(x, -1), lambda result: _read([result]))
+
+
+def _sum(lib: Any, row: rows.Sum) -> Job:
+    x = lib.from_numpy(row.array(row.size, row.size))
+    return Job(lambda: x.sum(row.dim), lambda result: _read([result]))
+
+
+def _matmul(lib: Any, row: rows.Matmul) -> Job:
+    a = lib.from_numpy(row.array(row.size, row.size))
+    b = lib.from_numpy(row.array(row.size, row.size))
+    return Job(lambda: a @ b, lambda result: _read([result]))
+
+
+_BUILDERS: dict[type[rows.Row], Any] = {
+    rows.Add: _add,
+    rows.Lecture: _lecture,
+    rows.Train: _train,
+    rows.Chain: _chain,
+    rows.Tanh: _tanh,
+    rows.Softmax: _softmax,
+    rows.Sum: _sum,
+    rows.Matmul: _matmul,
+}
+
+
+def prepare(lib: Any, row: rows.Row) -> Job | None:
+    """Returns the row as a job of the library."""
+    builder = _BUILDERS.get(type(row))
+    return builder(lib, row) if builder else None

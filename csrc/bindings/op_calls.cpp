@@ -1,0 +1,180 @@
+// op_calls.cpp - every op of the table as a function of `_C.ops`, and the public elementwise ones as functions of the
+// module and methods of Tensor. One caller reads arity and attributes from the row: nothing is written per op.
+// Floor: bindings.
+#include "chainrule/kernels/kernel_table.h"
+#include "chainrule/ops/functional.h"
+#include "chainrule/ops/op_rules.h"
+#include "arguments.h"
+#include "module.h"
+#include "op_docs.h"
+#include "scalars.h"
+#include "values_indices.h"
+
+namespace chainrule::python {
+
+namespace {
+
+struct BoundOp {
+  const OpRow* row;
+  Signature signature;
+};
+
+const BoundOp* bound_ops[AllOps::size];
+
+void set_field(const FieldRow& field, void* attributes, const Arguments& a, int i) {
+  void* to = field.at(attributes);
+  switch (field.kind) {
+    case FieldKind::boolean: *static_cast<bool*>(to) = a.boolean(i, false); break;
+    case FieldKind::integer: *static_cast<int64_t*>(to) = a.integer(i); break;
+    case FieldKind::real: *static_cast<double*>(to) = a.real(i); break;
+    case FieldKind::shape: *static_cast<Shape*>(to) = a.integers(i); break;
+    case FieldKind::dtype: *static_cast<DType*>(to) = a.dtype(i); break;
+  }
+}
+
+// Numbers among the inputs become tensors beside the first tensor that takes part in the arithmetic.
+std::vector<Tensor> fixed_inputs(const OpRow& row, const Arguments& a) {
+  std::vector<Tensor> inputs(static_cast<size_t>(row.inputs));
+  Tensor beside;
+  for (int k = row.inputs - 1; k >= 0; --k)
+    if (a[k] && is_tensor(a[k]) && !(row.mask_input && k == 0 && beside)) beside = share(a[k]);
+  if (!beside) a.refuse(0, row.inputs == 1 ? "it must be a Tensor" : "at least one operand must be a Tensor");
+  for (int k = 0; k < row.inputs; ++k) {
+    const bool number_too = row.elementwise && row.inputs > 1 && !(row.mask_input && k == 0);
+    const bool optional = row.id == id_of<Linear> && k == 2;
+    if (optional) inputs[k] = a.tensor_or_empty(k);
+    else inputs[k] = number_too ? a.operand(k, beside) : a.tensor(k);
+  }
+  return inputs;
+}
+
+// f(x, y, z), f([x, y, z]) or f([x, y, z], attribute...); returns how many positional arguments were tensors.
+std::vector<Tensor> variadic_inputs(const Arguments& a, size_t* used) {
+  const auto rest = a.rest();
+  if (rest.empty() && !a[0]) fail(ErrorKind::dtype, a.op(), "no tensors", "it takes any number of them");
+  PyObject* first = rest.empty() ? a[0] : rest[0];
+  std::vector<Tensor> inputs;
+  auto add = [&](PyObject* o) {
+    if (!is_tensor(o)) fail(ErrorKind::dtype, a.op(), "a " + type_name(o) + " among the inputs", "they must be Tensors");
+    inputs.push_back(share(o));
+  };
+  if (PyList_Check(first) || PyTuple_Check(first)) {
+    const py::object items = owned(PySequence_Fast(first, ""));
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(items.ptr()); ++k) add(PySequence_Fast_GET_ITEM(items.ptr(), k));
+    *used = 1;
+    if (inputs.empty()) fail(ErrorKind::value, a.op(), "no tensors", "there must be at least one");
+  } else {
+    for (PyObject* o : rest) add(o);
+    *used = rest.size();
+  }
+  return inputs;
+}
+
+// Where the public spelling takes more than the op itself: -1 in shapes, vectors, a missing bias.
+Tensor run_spelled(int id, const void* attributes, std::span<const Tensor> x) {
+  switch (id) {
+    case id_of<Reshape>: return reshape(x[0], static_cast<const Reshape*>(attributes)->shape);
+    case id_of<Expand>: return expand(x[0], static_cast<const Expand*>(attributes)->shape);
+    case id_of<Matmul>: return matmul(x[0], x[1]);
+    case id_of<Linear>: return linear(x[0], x[1], x[2]);
+    case id_of<Index>: return index(x[0], x.subspan(1));
+    default: return Tensor();
+  }
+}
+
+PyObject* run_row(const OpRow& row, const void* attributes, std::span<const Tensor> inputs) {
+  if (Tensor result = run_spelled(row.id, attributes, inputs)) return wrap(std::move(result));
+  std::vector<const Tensor*> list;
+  for (const Tensor& x : inputs) list.push_back(&x);
+  Tensor outputs[max_outputs];
+  run(row, attributes, list, outputs);
+  return row.outputs == 1 ? wrap(std::move(outputs[0])) : wrap_values_indices(outputs[0], outputs[1]);
+}
+
+PyObject* call_row(const BoundOp& op, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  const OpRow& row = *op.row;
+  const Arguments a(op.signature, self, args, count, keywords);
+  alignas(16) std::byte attributes[max_attribute_bytes];
+  row.construct(attributes);
+  const bool any_number = row.inputs == variadic;
+  size_t used = 0;
+  const std::vector<Tensor> inputs = any_number ? variadic_inputs(a, &used) : fixed_inputs(row, a);
+  const int first = any_number ? 1 : row.inputs;
+  for (size_t f = 0; f < row.fields.size(); ++f)
+    if (const int i = first + static_cast<int>(f); a.has(i)) set_field(row.fields[f], attributes, a, i);
+  // f([x, y], 1): attributes after the sequence arrive with the inputs.
+  for (size_t f = 0; any_number && used + f < a.rest().size(); ++f) {
+    if (f >= row.fields.size()) fail(ErrorKind::dtype, a.op(), "too many arguments", op.signature.text);
+    Arguments shifted(a);
+    shifted.set(first + static_cast<int>(f), a.rest()[used + f]);
+    set_field(row.fields[f], attributes, shifted, first + static_cast<int>(f));
+  }
+  return run_row(row, attributes, inputs);
+}
+
+// Without attributes and with tensors only, there is nothing to parse.
+bool run_plain(const OpRow& row, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject** result) {
+  PyObject* objects[max_operands];
+  Py_ssize_t n = 0;
+  if (self) objects[n++] = self;
+  if (!row.elementwise || row.attribute_bytes || n + count != row.inputs) return false;
+  for (Py_ssize_t k = 0; k < count; ++k) objects[n++] = args[k];
+  for (Py_ssize_t k = 0; k < n; ++k)
+    if (!is_tensor(objects[k])) return false;
+  Tensor inputs[max_operands];
+  const Tensor* list[max_operands];
+  for (Py_ssize_t k = 0; k < n; ++k) {
+    inputs[k] = share(objects[k]);
+    list[k] = &inputs[k];
+  }
+  Tensor output;
+  run(row, nullptr, {list, static_cast<size_t>(n)}, &output);
+  *result = wrap(std::move(output));
+  return true;
+}
+
+template <int id, bool is_method>
+PyObject* op_entry(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  return guarded([&] {
+    PyObject* const first = is_method ? self : nullptr;
+    PyObject* result = nullptr;
+    if (!keywords && run_plain(*bound_ops[id]->row, first, args, count, &result)) return result;
+    return call_row(*bound_ops[id], first, args, count, keywords);
+  });
+}
+
+template <int id>
+void add_op(py::module_& m, py::dict& namespace_of_ops) {
+  const OpRow& row = op_table()[id];
+  bound_ops[id] = new BoundOp{&row, Signature(op_signature(row))};  // as old as the process
+  const Signature& signature = bound_ops[id]->signature;
+  const std::string doc = op_doc(row);
+  if (row.elementwise && !row.info->internal) {
+    publish(m, signature, doc, &op_entry<id, false>, &op_entry<id, true>);
+    namespace_of_ops[row.info->name] = m.attr(row.info->name);
+  } else {
+    namespace_of_ops[row.info->name] =
+        new_function(m, signature.name, signature.text + "\n\n" + doc, &op_entry<id, false>);
+  }
+  namespace_of_ops[row.info->name] = owned(PyStaticMethod_New(namespace_of_ops[row.info->name].cast<py::object>().ptr()));
+}
+
+}  // namespace
+
+void add_ops(py::module_& m) {
+  create_values_indices(m);
+  py::dict names;
+  names["__doc__"] = "Every op of the library by name, as graphs and files know it: ops.tanh(x), ops.sum(x, dim=0).";
+  names["__module__"] = m.attr("__name__");
+  [&]<int... id>(std::integer_sequence<int, id...>) {
+    (add_op<id>(m, names), ...);
+  }(std::make_integer_sequence<int, AllOps::size>{});
+  m.attr("ops") = py::handle(reinterpret_cast<PyObject*>(&PyType_Type))("ops", py::tuple(), names);
+  m.def("op_names", [] {
+    py::list names_of_ops;
+    for (const OpRow& row : op_table()) names_of_ops.append(row.info->name);
+    return names_of_ops;
+  }, "Names of all ops, in the order of their ids.");
+}
+
+}  // namespace chainrule::python

@@ -1,0 +1,146 @@
+"""The command line: options, exit status and the one line of an error.
+
+Exit status: 0 done, 1 failed, 2 a bad option, 130 interrupted. Tracebacks are for programmers, who
+can call the same functions from Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+_PROG = "python -m chainrule"
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {_one_line(message)}\n")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} arrived; it must be an integer from {low} to {high}"
+            )
+        return value
+
+    return parse
+
+
+def _learning_rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} arrived; it must be a finite number above 0")
+    return value
+
+
+def _parser() -> _Parser:
+    from chainrule import __version__, demo
+
+    parser = _Parser(
+        prog=_PROG,
+        description="Automatic differentiation, and models trained with it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"chainrule {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", parser_class=_Parser)
+    run = commands.add_parser(
+        "demo",
+        allow_abbrev=False,
+        help="differentiate the lecture's graph, then train a model on handwritten digits",
+        description="Differentiates the lecture's regression graph and prints every node of it, "
+        "then trains a model of two linear layers on the UCI handwritten digits. "
+        "The same seed gives the same bits.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    run.add_argument(
+        "--epochs", type=_integer(1, 100_000), default=30, help="passes over the training images"
+    )
+    run.add_argument(
+        "--batch-size",
+        type=_integer(1, demo.TRAINING_IMAGES),
+        default=32,
+        help="images in each step",
+    )
+    rates = ", ".join(f"{rate} for {name}" for name, rate in demo.LEARNING_RATES.items())
+    run.add_argument(
+        "--lr",
+        type=_learning_rate,
+        default=argparse.SUPPRESS,
+        help=f"learning rate (default: {rates})",
+    )
+    run.add_argument(
+        "--optimizer", choices=list(demo.LEARNING_RATES), default="sgd", help="how to step"
+    )
+    run.add_argument(
+        "--seed",
+        type=_integer(0, 2**63 - 1),
+        default=0,
+        help="of the initial weights and the order of the images; the held-out images never change",
+    )
+    run.add_argument("--quiet", action="store_true", help="print the result only")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: The arguments; those of the process if None.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        SystemExit: An option is bad (status 2), or help or the version was printed (status 0).
+    """
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    try:
+        from chainrule import demo
+
+        demo.run(
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            lr=getattr(options, "lr", None),
+            optimizer=options.optimizer,
+            seed=options.seed,
+            quiet=options.quiet,
+        )
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"{_PROG} {options.command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has gone. Python flushes stdout once more at exit, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        text = _one_line(str(error)) or type(error).__name__
+        print(f"{_PROG} {options.command}: {text}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,29 @@
+"""Modules, parameters, layers, losses and initialisations, with PyTorch's names."""
+
+from chainrule.nn import functional, init
+from chainrule.nn.activation import ReLU, Sigmoid, Softmax, Tanh
+from chainrule.nn.container import ModuleList, Sequential
+from chainrule.nn.flatten import Flatten
+from chainrule.nn.linear import Identity, Linear
+from chainrule.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
+from chainrule.nn.module import Module
+from chainrule.nn.parameter import Parameter
+
+__all__ = [
+    "CrossEntropyLoss",
+    "Flatten",
+    "Identity",
+    "Linear",
+    "MSELoss",
+    "Module",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "functional",
+    "init",
+]

@@ -1,0 +1,80 @@
+"""Activation functions as layers, each one op."""
+
+from __future__ import annotations
+
+from chainrule._C import Tensor, ops
+from chainrule.nn.module import Module
+
+
+class ReLU(Module):
+    """y = max(x, 0), elementwise; the gradient at 0 is 0.
+
+    Example:
+        >>> nn.ReLU()(cr.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
+
+    Source: torch.nn.ReLU.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns max(input, 0)."""
+        return ops.relu(input)
+
+
+class Tanh(Module):
+    """y = tanh(x), elementwise.
+
+    Example:
+        >>> nn.Tanh()(cr.zeros(2))
+        tensor([0., 0.])
+
+    Source: torch.nn.Tanh.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns tanh(input)."""
+        return ops.tanh(input)
+
+
+class Sigmoid(Module):
+    """y = 1 / (1 + exp(-x)), elementwise.
+
+    Example:
+        >>> nn.Sigmoid()(cr.zeros(2))
+        tensor([0.5000, 0.5000])
+
+    Source: torch.nn.Sigmoid.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns 1 / (1 + exp(-input))."""
+        return ops.sigmoid(input)
+
+
+class Softmax(Module):
+    """y = exp(x) / sum(exp(x)) along one dim.
+
+    Args:
+        dim: The dim along which the results add up to 1.
+
+    Raises:
+        IndexError: The input has no such dim.
+
+    Example:
+        >>> nn.Softmax(dim=0)(cr.zeros(2))
+        tensor([0.5000, 0.5000])
+
+    Source: torch.nn.Softmax.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns softmax(input) along dim."""
+        return ops.softmax(input, dim=self.dim)
+
+    def extra_repr(self) -> str:
+        """Returns the dim."""
+        return f"dim={self.dim}"

@@ -1,0 +1,134 @@
+"""The same bits: for any number of threads, and wherever in a vector loop an element lies."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import _C, nn, optim
+from helpers import to_numpy, to_tensors
+from samples import Op
+from samples.elementwise import OPS as ELEMENTWISE
+
+THREADS = (1, 2, 4)
+LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 67)
+
+
+def trained(threads: int, kind: str) -> str:
+    """A hash of the weights after a few steps of a model large enough to be split."""
+    _C.set_num_threads(threads)
+    cr.manual_seed(11)
+    x, target = cr.randn(256, 300), cr.randint(0, 10, (256,))
+    net = nn.Sequential(nn.Linear(300, 257), nn.Tanh(), nn.Linear(257, 10))
+    opt = {"sgd": optim.SGD, "adam": optim.AdamW}[kind](net.parameters(), lr=0.01)
+    for _ in range(4):
+        opt.zero_grad()
+        nn.functional.cross_entropy(net(x), target).backward()
+        opt.step()
+    bits = b"".join(p.detach().numpy().tobytes() for p in net.parameters())
+    return hashlib.sha256(bits).hexdigest()
+
+
+@pytest.mark.parametrize("isa", _C.available_isas())
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_training_does_not_depend_on_threads(kind: str, isa: str) -> None:
+    _C.force_isa(isa)
+    assert len({trained(threads, kind) for threads in THREADS}) == 1
+
+
+BIG = 300_007
+PARALLEL = {
+    "add": lambda x, y: x + y,
+    "broadcast": lambda x, y: x[:300_000].reshape(1000, 300) * y[:300],
+    "exp": lambda x, y: cr.exp(x),
+    "sum": lambda x, y: x.sum(),
+    "sum dim 0": lambda x, y: x[:300_000].reshape(3000, 100).sum(0),
+    "sum dim 1": lambda x, y: x[:300_000].reshape(100, 3000).sum(1),
+    "sum of a transpose": lambda x, y: x[:300_000].reshape(3000, 100).T.sum(0),
+    "mean": lambda x, y: x.mean(),
+    "var": lambda x, y: x.var(),
+    "amax": lambda x, y: cr.maximum(x, y).max(),
+    "logsumexp": lambda x, y: x.logsumexp(0),
+    "softmax": lambda x, y: x[:300_000].reshape(1000, 300).softmax(1),
+    "softmax dim 0": lambda x, y: x[:300_000].reshape(1000, 300).softmax(0),
+    "matmul": lambda x, y: x[:90_000].reshape(300, 300) @ y[:90_000].reshape(300, 300),
+    "matrix-vector": lambda x, y: x[:300_000].reshape(1000, 300) @ y[:300],
+    "dot": lambda x, y: x @ y,
+    "transpose copy": lambda x, y: x[:300_000].reshape(1000, 300).T.contiguous(),
+}
+
+
+@pytest.mark.parametrize("name", PARALLEL)
+def test_ops_and_gradients_do_not_depend_on_threads(name: str, rng: np.random.Generator) -> None:
+    values = [rng.standard_normal(BIG).astype(np.float32) for _ in range(2)]
+    found = set()
+    for threads in THREADS:
+        _C.set_num_threads(threads)
+        x, y = (cr.tensor(v).requires_grad_() for v in values)
+        out = PARALLEL[name](x, y)
+        (out * out).sum().backward()
+        parts = [out.detach(), *(t.grad for t in (x, y) if t.grad is not None)]
+        found.add(b"".join(np.ascontiguousarray(p.numpy()).tobytes() for p in parts))
+    assert len(found) == 1
+
+
+def test_gather_with_repeats_adds_in_one_order(rng: np.random.Generator) -> None:
+    values = rng.standard_normal(1000).astype(np.float32)
+    places = rng.integers(0, 1000, 200_000)
+    weights = cr.tensor(rng.standard_normal(200_000).astype(np.float32))
+    found = set()
+    for threads in THREADS:
+        _C.set_num_threads(threads)
+        x = cr.tensor(values).requires_grad_()
+        (x[cr.tensor(places)] * weights).sum().backward()
+        found.add(x.grad.numpy().tobytes())
+    assert len(found) == 1
+
+
+def operands(op: Op) -> int:
+    return len(op.calls[0].inputs)
+
+
+@pytest.mark.parametrize("isa", _C.available_isas())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("op", [pytest.param(op, id=op.name) for op in ELEMENTWISE])
+def test_body_and_tail_give_the_same_bits(op: Op, dtype: Any, isa: str) -> None:
+    """Element i of a vector loop, whole registers or tail, equals the op on that element alone."""
+    _C.force_isa(isa)
+    rng = np.random.default_rng(5)
+    full = [rng.uniform(*op.domain_of(i), max(LENGTHS)).astype(dtype) for i in range(operands(op))]
+    if op.name == "where":
+        full[0] = full[0] > 0
+    alone = [one_by_one(op, full, i) for i in range(max(LENGTHS))]
+    for length in LENGTHS:
+        found = outputs(op, [v[:length] for v in full])
+        for y, column in zip(found, zip(*alone[:length], strict=True), strict=True):
+            assert y.tobytes() == np.concatenate(column).tobytes(), f"length {length}"
+
+
+def one_by_one(op: Op, full: list[np.ndarray], i: int) -> list[np.ndarray]:
+    return outputs(op, [v[i : i + 1] for v in full])
+
+
+def outputs(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    """The output and, where there are any, the gradients of an elementwise op."""
+    leaves = [t.requires_grad_() if t.dtype != cr.bool else t for t in to_tensors(values)]
+    y = getattr(_C.ops, op.name)(*leaves)
+    found = [to_numpy(y)]
+    if y.requires_grad:
+        wanted = [t for t in leaves if t.requires_grad]
+        found += [to_numpy(g) for g in cr.grad(y, wanted, grad_outputs=cr.ones_like(y))]
+    return found
+
+
+@pytest.mark.parametrize("isa", _C.available_isas())
+def test_softmax_of_a_row_does_not_depend_on_its_neighbours(isa: str) -> None:
+    _C.force_isa(isa)
+    x = cr.randn(9, 37)
+    whole = x.softmax(1).numpy()
+    for i in range(9):
+        assert x[i : i + 1].softmax(1).numpy().tobytes() == whole[i].tobytes()
