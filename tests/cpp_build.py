@@ -54,7 +54,9 @@ def generator() -> list[str]:
 
 def configured(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     cmake = tool("cmake", "pip install cmake")
-    if not any(shutil.which(name, path=TOOL_PATH) for name in (os.environ.get("CXX"), "c++") if name):
+    if not any(
+        shutil.which(name, path=TOOL_PATH) for name in (os.environ.get("CXX"), "c++") if name
+    ):
         lacking("there is no C++ compiler (apt-get install g++)")
     command = [cmake, "-S", ROOT, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", *options]
     done = run(*command, *generator())
@@ -66,7 +68,15 @@ def configured(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def built(folder: Path, target: str) -> Path:
     """Builds one target in a configured folder; what is up to date is not built again."""
     jobs = str(len(os.sched_getaffinity(0)))
-    must(tool("cmake", "pip install cmake"), "--build", folder, "--target", target, "--parallel", jobs)
+    must(
+        tool("cmake", "pip install cmake"),
+        "--build",
+        folder,
+        "--target",
+        target,
+        "--parallel",
+        jobs,
+    )
     return folder
 
 

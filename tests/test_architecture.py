@@ -48,7 +48,9 @@ def test_every_folder_of_the_core_is_a_floor() -> None:
 def test_kernels_know_no_tensors_and_no_exceptions() -> None:
     for path in (CORE / "kernels").iterdir():
         text = path.read_text()
-        assert not re.search(r"\b(Tensor|throw|try|malloc|new)\b(?! elements)[ (]", uncommented(text)), path.name
+        assert not re.search(
+            r"\b(Tensor|throw|try|malloc|new)\b(?! elements)[ (]", uncommented(text)
+        ), path.name
 
 
 def uncommented(text: str) -> str:
@@ -58,7 +60,7 @@ def uncommented(text: str) -> str:
 def test_python_is_in_the_bindings_only() -> None:
     for path in SOURCES:
         if not path.is_relative_to(ROOT / "csrc" / "bindings"):
-            assert not [n for n in includes(path) if n.startswith("pybind11") or n == "Python.h"], path
+            assert not [n for n in includes(path) if re.match(r"pybind11|Python\.h", n)], path
 
 
 def test_no_file_is_too_long() -> None:
@@ -70,7 +72,7 @@ def test_kernels_of_one_instruction_set_leak_no_weak_symbols(cpp_folder: Path) -
     """Code that a linker might pick for everybody must not be built for newer processors."""
     nm = tool("nm", "apt-get install binutils")
     objects = sorted(library(cpp_folder).glob("csrc/CMakeFiles/chainrule_kernels_v*.dir/**/*.o"))
-    assert {re.search(r"kernels_v(\d)", str(p)).group(1) for p in objects} == {"2", "3", "4"}  # type: ignore[union-attr]
+    assert {level for p in objects for level in re.findall(r"kernels_v(\d)", str(p))} == set("234")
     for path in objects:
         symbols = [line.split() for line in must(nm, "--defined-only", path).splitlines()]
         weak = [name for *_, kind, name in symbols if kind in "WVuwv"]
@@ -91,7 +93,9 @@ def commands(document: str) -> list[str]:
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"])
 def test_commands_of_the_documents_exist(document: str) -> None:
-    presets = {p["name"] for p in json.loads((ROOT / "CMakePresets.json").read_text())["configurePresets"]}
+    cmake_presets = json.loads((ROOT / "CMakePresets.json").read_text())["configurePresets"]
+    presets = {preset["name"] for preset in cmake_presets}
+    project = (ROOT / "pyproject.toml").read_text()
     found = commands(document)
     assert found
     for command in found:
@@ -101,8 +105,9 @@ def test_commands_of_the_documents_exist(document: str) -> None:
                 assert (ROOT / word).exists(), command
         if "--preset" in words:
             assert words[words.index("--preset") + 1] in presets, command
-        for extra in re.findall(r"\.\[(\w+)\]", command):
-            assert re.search(rf"^{extra} = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE), command
+        for extras in re.findall(r"\.\[([\w,]+)\]", command):
+            for extra in extras.split(","):
+                assert re.search(rf"^{extra} = \[", project, re.MULTILINE), command
 
 
 @pytest.mark.parametrize("document", sorted(p.name for p in ROOT.glob("*.md")))

@@ -52,7 +52,7 @@ def test_gradient_must_fit(gradient: Any, error: type[Exception], text: str) -> 
 
 def test_grad_outputs_must_be_as_many_as_outputs() -> None:
     x = leaf(1.0)
-    with pytest.raises(ValueError, match=r"^grad: .*\b1\b.*\b2\b.*; "):
+    with pytest.raises(ValueError, match=r"^grad: 2 .*\b1\b.*; "):
         cr.grad([x * 2], [x], grad_outputs=[cr.ones(1), cr.ones(1)])
 
 
@@ -60,8 +60,6 @@ def test_grad_wants_inputs_that_require_it() -> None:
     x, constant = leaf(1.0), cr.ones(1)
     with pytest.raises(RuntimeError, match=r"^grad: .*\b1\b.*requires_grad"):
         cr.grad(x * constant, [x, constant])
-    with pytest.raises(ValueError, match=r"^grad: "):
-        cr.grad(x * 2, [])
     with pytest.raises(TypeError, match=r"grad"):
         cr.grad(x * 2, "x")
 

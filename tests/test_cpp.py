@@ -16,7 +16,7 @@ def test_folder(cpp_folder: Path) -> Path:
     done = configured(cpp_folder, "-DCHAINRULE_TESTS=ON")
     if done.returncode:
         if "doctest" in done.stdout:
-            lacking("doctest is not installed (apt-get install doctest-dev) and could not be fetched")
+            lacking("doctest is not installed (apt-get install doctest-dev), and not fetched")
         pytest.fail(done.stdout[-8000:])
     return built(cpp_folder, "chainrule_tests")
 

@@ -1,4 +1,4 @@
-"""A C++ program of someone else's finds the installed package, builds against it, and learns XOR."""
+"""A C++ program of someone else's finds the installed package, builds on it, and learns XOR."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def prefix(cpp_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_package_holds_headers_library_and_configuration(prefix: Path) -> None:
     installed = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
-    headers = {f"include/{path.relative_to(ROOT / 'csrc')}" for path in (ROOT / "csrc/chainrule").rglob("*.h")}
+    headers = {
+        f"include/{path.relative_to(ROOT / 'csrc')}"
+        for path in (ROOT / "csrc/chainrule").rglob("*.h")
+    }
     assert headers <= installed
     others = installed - headers
     assert {Path(path).name for path in others} >= {

@@ -77,7 +77,7 @@ def test_second_derivative_of_a_long_chain_on_a_small_stack() -> None:
 import chainrule as cr
 from chainrule import _C
 before = _C.live_tensors()
-x = cr.tensor(1.0, requires_grad=True)
+x = cr.tensor(1.0, dtype=cr.float64, requires_grad=True)
 y = x
 for _ in range(100_000):
     y = y * x

@@ -56,7 +56,14 @@ def pairs(table: dict[str, list[str]], columns: list[Any]) -> list[tuple[str, An
 @pytest.mark.parametrize(("left", "right", "out"), pairs(BOTH_HAVE_DIMS, NAMES))
 def test_both_have_dims(left: str, right: str, out: str) -> None:
     a, b = cr.ones(2, dtype=named(left)), cr.ones(1, dtype=named(right))
-    for y in (a + b, a * b, b * a, cr.maximum(a, b), cr.where(a == 1, a, b), cr.cat([a, b])):
+    for y in (a + b, a * b, b * a, cr.maximum(a, b), cr.where(a == 1, a, b)):
+        assert y.dtype == named(out)
+
+
+@pytest.mark.parametrize(("left", "right", "out"), pairs(BOTH_HAVE_DIMS, NAMES))
+def test_joined_tensors(left: str, right: str, out: str) -> None:
+    a, b = cr.ones(1, dtype=named(left)), cr.ones(1, dtype=named(right))
+    for y in (cr.cat([a, b]), cr.stack([a, b])):
         assert y.dtype == named(out)
 
 

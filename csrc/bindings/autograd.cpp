@@ -19,19 +19,22 @@ std::vector<Tensor> one_or_many(const Arguments& arguments, int i) {
 // The same, where None (for all or for one) means the implied gradient of 1.
 std::vector<Tensor> seeds_of(const Arguments& arguments, int i, size_t roots) {
   if (!arguments.has(i)) return {};
-  if (is_tensor(arguments[i])) return std::vector{arguments.tensor(i)};
-  if (!PyList_Check(arguments[i]) && !PyTuple_Check(arguments[i]))
-    arguments.refuse(i, "it must be a Tensor, None or a sequence of them");
-  const py::object items = owned(PySequence_Fast(arguments[i], ""));
   std::vector<Tensor> seeds;
-  for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(items.ptr()); ++k) {
-    PyObject* item = PySequence_Fast_GET_ITEM(items.ptr(), k);
-    if (item != Py_None && !is_tensor(item)) arguments.refuse(i, "every item must be a Tensor or None");
-    seeds.push_back(item == Py_None ? Tensor() : share(item));
+  if (is_tensor(arguments[i])) {
+    seeds.push_back(arguments.tensor(i));
+  } else {
+    if (!PyList_Check(arguments[i]) && !PyTuple_Check(arguments[i]))
+      arguments.refuse(i, "it must be a Tensor, None or a sequence of them");
+    const py::object items = owned(PySequence_Fast(arguments[i], ""));
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(items.ptr()); ++k) {
+      PyObject* item = PySequence_Fast_GET_ITEM(items.ptr(), k);
+      if (item != Py_None && !is_tensor(item)) arguments.refuse(i, "every item must be a Tensor or None");
+      seeds.push_back(item == Py_None ? Tensor() : share(item));
+    }
   }
   if (seeds.size() != roots)
-    fail(ErrorKind::value, arguments.op(), std::to_string(seeds.size()) + " gradients for " + std::to_string(roots) +
-         " outputs", "there must be one for each");
+    fail(ErrorKind::value, arguments.op(), std::to_string(roots) + " outputs and " + std::to_string(seeds.size()) +
+         " gradients for them", "there must be one for each");
   return seeds;
 }
 
@@ -62,15 +65,13 @@ PyObject* grad(const Arguments& arguments) {
   const std::vector<Tensor> outputs = one_or_many(arguments, 0), inputs = one_or_many(arguments, 1);
   const std::vector<Tensor> seeds = seeds_of(arguments, 2, outputs.size());
   const bool materialize = arguments.boolean(6, false);
-  const bool allow_unused = arguments.boolean(5, materialize);
-  const std::vector<Tensor> found = gradients(outputs, inputs, seeds, options_of(arguments, 3, 4));
+  BackwardOptions options = options_of(arguments, 3, 4);
+  options.allow_unused = arguments.boolean(5, materialize);
+  const std::vector<Tensor> found = gradients(outputs, inputs, seeds, options);
   py::tuple result(found.size());
   for (size_t k = 0; k < found.size(); ++k) {
     Tensor gradient = found[k];
     if (!gradient && materialize) gradient = Tensor::zeros(inputs[k].dtype(), inputs[k].shape());
-    if (!gradient && !allow_unused)
-      fail(ErrorKind::graph, "grad", "input " + std::to_string(k) + " of shape " + to_string(inputs[k].shape()) +
-           " is not part of the graph of the outputs", "every input must be used", "pass allow_unused=True to get None");
     result[k] = py::reinterpret_steal<py::object>(wrap_or_none(gradient));
   }
   return result.release().ptr();

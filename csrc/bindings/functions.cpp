@@ -28,6 +28,8 @@ PyObject* extremum(const Arguments& a) {
   const Tensor x = a.tensor(0);
   if (!a.has(1)) {
     if (a.has(2)) fail(ErrorKind::dtype, a.op(), "keepdim without dim", "keepdim belongs to dim");
+    if (x.numel() == 0)
+      fail(ErrorKind::shape, a.op(), "a tensor of shape " + to_string(x.shape()), "there must be at least one element");
     return wrap(all(x));
   }
   if (is_tensor(a[1])) return wrap(Tensor::call(Elementwise{}, x, a.tensor(1)));

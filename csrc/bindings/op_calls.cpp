@@ -6,6 +6,7 @@
 #include "chainrule/ops/op_rules.h"
 #include "arguments.h"
 #include "module.h"
+#include "op_calls.h"
 #include "op_docs.h"
 #include "scalars.h"
 #include "values_indices.h"
@@ -70,6 +71,25 @@ std::vector<Tensor> variadic_inputs(const Arguments& a, size_t* used) {
   return inputs;
 }
 
+}  // namespace
+
+void conform_inputs(int id, std::vector<Tensor>& inputs) {
+  auto indices_from = [&](size_t first) {
+    for (size_t k = first; k < inputs.size(); ++k)
+      if (inputs[k].dtype() == DType::int32) inputs[k] = cast(inputs[k], DType::int64);
+  };
+  if (id == id_of<Cat> && !inputs.empty()) {
+    DType dtype = inputs[0].dtype();
+    for (const Tensor& x : inputs) dtype = promote(dtype, x.dtype());
+    for (Tensor& x : inputs) x = cast(x, dtype);
+  } else if (id == id_of<Gather> || id == id_of<ScatterZeros> || id == id_of<Index> || id == id_of<IndexZeros> ||
+             id == id_of<CrossEntropy>) {
+    indices_from(1);
+  }
+}
+
+namespace {
+
 // Where the public spelling takes more than the op itself: -1 in shapes, vectors, a missing bias.
 Tensor run_spelled(int id, const void* attributes, std::span<const Tensor> x) {
   switch (id) {
@@ -98,7 +118,8 @@ PyObject* call_row(const BoundOp& op, PyObject* self, PyObject* const* args, Py_
   row.construct(attributes);
   const bool any_number = row.inputs == variadic;
   size_t used = 0;
-  const std::vector<Tensor> inputs = any_number ? variadic_inputs(a, &used) : fixed_inputs(row, a);
+  std::vector<Tensor> inputs = any_number ? variadic_inputs(a, &used) : fixed_inputs(row, a);
+  conform_inputs(row.id, inputs);
   const int first = any_number ? 1 : row.inputs;
   for (size_t f = 0; f < row.fields.size(); ++f)
     if (const int i = first + static_cast<int>(f); a.has(i)) set_field(row.fields[f], attributes, a, i);

@@ -3,6 +3,7 @@
 #include "chainrule/ops/op_rules.h"
 #include "arguments.h"
 #include "module.h"
+#include "op_calls.h"
 
 namespace chainrule::python {
 
@@ -230,7 +231,8 @@ Example:
     >>> cr.cat([cr.tensor([1, 2]), cr.tensor([3])])
     tensor([1, 2, 3])
 )", [](const Arguments& a) {
-       const auto tensors = a.tensors(0);
+       auto tensors = a.tensors(0);
+       conform_inputs(id_of<Cat>, tensors);
        if (tensors.empty()) fail(ErrorKind::value, "cat", "no tensors", "there must be at least one");
        return wrap(Tensor::call_many(Cat{a.integer(1, 0)}, tensors));
      }, Scope::function},
@@ -252,7 +254,11 @@ Example:
     >>> cr.stack([cr.tensor([1, 2]), cr.tensor([3, 4])])
     tensor([[1, 2],
             [3, 4]])
-)", [](const Arguments& a) { return wrap(stack(a.tensors(0), a.integer(1, 0))); }, Scope::function},
+)", [](const Arguments& a) {
+       auto tensors = a.tensors(0);
+       conform_inputs(id_of<Cat>, tensors);
+       return wrap(stack(tensors, a.integer(1, 0)));
+     }, Scope::function},
 
     {"gather(input: Tensor, dim: int, index: Tensor) -> Tensor", R"(Picks one element per position of an index along a dim.
 
@@ -275,7 +281,11 @@ Example:
     >>> cr.gather(cr.tensor([[1, 2], [3, 4]]), 1, cr.tensor([[1], [0]]))
     tensor([[2],
             [3]])
-)", [](const Arguments& a) { return wrap(gather(a.tensor(0), a.integer(1), a.tensor(2))); }},
+)", [](const Arguments& a) {
+       std::vector<Tensor> inputs{a.tensor(0), a.tensor(2)};
+       conform_inputs(id_of<Gather>, inputs);
+       return wrap(gather(inputs[0], a.integer(1), inputs[1]));
+     }},
 
     {"nonzero(input: Tensor) -> Tensor", R"(Positions of the elements that are not 0.
 

@@ -1,7 +1,8 @@
 """Writes the type stubs of chainrule._C from the built module: python stubs.py _C.pyi
 
-Every function and method says its typed signature on the first line of its docstring; those lines are the stubs. Only
-what has no docstring line of that kind (operators, properties, small classes) stands in _C.pyi.in beside this file.
+Every function and method says its typed signature on the first line of its docstring; those lines
+are the stubs. Only what has no docstring line of that kind (operators, properties, small classes)
+stands in _C.pyi.in beside this file.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 SIGNATURE = re.compile(r"\w+\(.*\) -> .+")
+# In the module, and in Tensor, these names are a dtype or a method: their types have other names.
+TYPE = re.compile(r"(?<![\w.])(bool|float|int|dtype)(?=[] |,)=]|$)(?!: )")
 
 
 def signature(function: Any) -> str | None:
-    """The first line of the docstring, if it is a typed signature."""
+    """The first line of the docstring of a callable, if it is a typed signature."""
+    if not callable(function):
+        return None
     line = str(getattr(function, "__doc__", None) or "").partition("\n")[0]
     return line if SIGNATURE.fullmatch(line) else None
 
@@ -33,7 +38,8 @@ def signatures(names: dict[str, Any], skip: set[str]) -> Iterator[str]:
 def definitions(lines: Iterator[str], indent: str = "", decorator: str = "") -> str:
     """Stub definitions of the signatures."""
     before = f"{indent}{decorator}\n" if decorator else ""
-    return "\n".join(f"{before}{indent}def {line}: ..." for line in lines)
+    named = (TYPE.sub(r"_\1", line) for line in lines)
+    return "\n".join(f"{before}{indent}def {line}: ..." for line in named)
 
 
 def write_stubs(module: Any, template: str) -> str:

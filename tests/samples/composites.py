@@ -10,7 +10,7 @@ import numpy as np
 import chainrule as cr
 
 from . import views
-from .base import BadCall, Call, Op, bad, call, floats, ints
+from .base import BadCall, Call, Op, bad, bools, call, floats, ints
 from .linear_algebra import linear
 from .losses import cross_entropy
 from .reductions import extremum, folding, log_softmax, logsumexp, softmax, variance
@@ -160,7 +160,23 @@ SHAPING = [
             bad(IndexError, r"^stack: .*\b4\b.*; ", [(2, 3), (2, 3)], dim=4),
         ],
     ),
-    function("cat", lambda t, dim=0: np.concatenate(t, axis=dim), [call([(2, 3), (1, 3)])], []),
+    function(
+        "cat",
+        lambda tensors, dim=0: np.concatenate(tensors, axis=dim),
+        [
+            call([(2, 3), (1, 3)]), call([(2, 3), (2, 1)], 1),
+            call([INTS, floats([[0.5] * 3])], gives="float64"),
+            call([bools([True]), ints([7])], gives="int64"),
+        ],
+        [],
+    ),
+    function(
+        "gather",
+        lambda x, dim, index: np.take_along_axis(x, index, dim),
+        [call((2, 3), 1, ints([[2], [0]])), call((2, 3), 1, ints([[2], [0]], dtype=np.int32))],
+        [],
+        result="first",
+    ),
 ]  # fmt: skip
 
 EXTREMA = [

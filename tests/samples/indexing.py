@@ -45,7 +45,6 @@ OPS = [
             call((2, 3), ints([[2], [0]]), dim=-1), call((5,), ints(4, 4, 0, 1), dim=0),
             call((2, 3, 2), np.zeros((1, 3, 1), np.int64), dim=2),
             call((2, 3), np.zeros((0, 3), np.int64), dim=0),
-            call((2, 3), ints([[0, 1, 1]], dtype=np.int32), dim=0),
             call(INTS, ints([[0, 1, 1]]), dim=0),
         ],
         [

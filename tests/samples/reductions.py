@@ -118,6 +118,7 @@ OPS = [
         [*over_dims(), *WHOLE, *TRUTH, call(BOOLS, grad=False)],
         bad_dims("sum", many=True),
         result="accumulated",
+        float32_rtol=1e-5,
     ),
     Op(
         "mean",

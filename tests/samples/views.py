@@ -177,8 +177,6 @@ OPS = [
             call([(37,), (7,)], dim=0),
             call([(2, 1, 2), (2, 3, 2)], dim=1),
             call([INTS, INTS], dim=1, grad=False, gives="int64"),
-            call([INTS, floats([[0.5] * 3])], dim=0, grad=False, gives="float64"),
-            call([bools([True]), ints([7])], dim=0, grad=False, gives="int64"),
         ],
         [
             bad(ValueError, r"^cat: .*\(2, 3\).*\(4, 4\).*; ", [(2, 3), (4, 4)], dim=0),

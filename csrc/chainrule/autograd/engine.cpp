@@ -83,6 +83,7 @@ class Pass {
     Node* node;
     int output;
     Tensor gradient;
+    bool reached = false;
   };
 
   static bool earlier(const Node* a, const Node* b) { return a->sequence < b->sequence; }
@@ -125,6 +126,7 @@ class Pass {
     if (!options_.retain_graph) free_saved(node);
   }
 
+  void check_all_reached() const;
   void check_saved(Node* node) const;
   void propagate_fused(Node* node, const Tensor& gy);
   void propagate_by_formula(Node* node, std::array<Tensor, max_outputs>& gy);
@@ -145,8 +147,8 @@ void Pass::check_saved(Node* node) const {
   auto check = [&](TensorImpl* saved, uint32_t version, const std::string& what) {
     if (!saved || !saved->storage || saved->storage->version == version) return;
     fail(ErrorKind::graph, "backward", what + " of " + node->name() + ", of shape " + to_string(saved->sizes()) +
-         ", was changed in place after it was saved (version " + std::to_string(saved->storage->version) +
-         ", saved at " + std::to_string(version) + ")",
+         ", was changed in place by " + saved->storage->changed_by + " after it was saved (version " +
+         std::to_string(saved->storage->version) + ", saved at " + std::to_string(version) + ")",
          "a value that backward needs must not change", "use the out-of-place operation, or clone() before the change");
   };
   for (size_t k = 0; k < node->input_count; ++k)
@@ -215,6 +217,13 @@ void Pass::propagate_by_formula(Node* node, std::array<Tensor, max_outputs>& gy)
   }
 }
 
+void Pass::check_all_reached() const {
+  for (size_t k = 0; k < captures_.size(); ++k)
+    if (!captures_[k].reached)
+      fail(ErrorKind::graph, "grad", "input " + std::to_string(k) + " is not part of the graph of the outputs",
+           "every input must be used", "pass allow_unused=True to get None for it");
+}
+
 void Pass::restrict_to(std::span<const Tensor> roots, std::span<const Tensor> inputs) {
   restricted_ = true;
   auto mark = [&](Node* node) {  // takes over the reference
@@ -223,7 +232,7 @@ void Pass::restrict_to(std::span<const Tensor> roots, std::span<const Tensor> in
   for (const Tensor& input : inputs) {
     Node* node = gradient_node(input.get());
     node->needed = node->captured = true;
-    captures_.push_back({node, input->output, {}});
+    captures_.push_back({node, input->output, {}, false});
     mark(node);
   }
   std::vector<Node*> reachable;
@@ -241,7 +250,9 @@ void Pass::restrict_to(std::span<const Tensor> roots, std::span<const Tensor> in
         edge.node->queued = true;
         seen.push_back(edge.node);
       }
+  for (Capture& capture : captures_) capture.reached = capture.node->queued;
   for (Node* node : seen) node->queued = false;
+  if (!options_.allow_unused) check_all_reached();
   std::sort(seen.begin(), seen.end(), earlier);  // inputs before consumers
   for (Node* node : seen) {
     if (node->needed) continue;
@@ -292,7 +303,7 @@ Tensor seed_for(const Tensor& root, std::span<const Tensor> seeds, size_t k, std
   }
   if (root.numel() != 1)
     fail(ErrorKind::graph, op, "a tensor of shape " + to_string(root.shape()),
-         "only a tensor with one element has an implied gradient of 1", "pass gradient=, or reduce it with .sum()");
+         "only a tensor with one element has an implied gradient of 1", std::string("pass ") + (op == "grad" ? "grad_outputs" : "gradient") + "=, or reduce it with .sum()");
   return Tensor::full(root.dtype(), root.shape(), 1);
 }
 
@@ -315,10 +326,11 @@ void backward(const Tensor& root, BackwardOptions options) { backward({&root, 1}
 
 std::vector<Tensor> gradients(std::span<const Tensor> roots, std::span<const Tensor> inputs,
                               std::span<const Tensor> seeds, BackwardOptions options) {
-  for (const Tensor& input : inputs)
-    if (!input.requires_grad())
-      fail(ErrorKind::graph, "grad", "an input of shape " + to_string(input.shape()) + " that does not require gradients",
-           "every input must have requires_grad=True");
+  if (inputs.empty()) fail(ErrorKind::value, "grad", "no inputs", "there must be at least one");
+  for (size_t k = 0; k < inputs.size(); ++k)
+    if (!inputs[k].requires_grad())
+      fail(ErrorKind::graph, "grad", "input " + std::to_string(k) + " of shape " + to_string(inputs[k].shape()) +
+           " does not require gradients", "every input must have requires_grad=True");
   Pass pass(options);
   pass.restrict_to(roots, inputs);
   seed_all(pass, roots, seeds, "grad");

@@ -27,9 +27,9 @@ bool overlaps(const Tensor& a, const Tensor& b) {
 }
 
 // After the elements have changed: count it, and give x the history of `result` (empty: none).
-void adopt(const Tensor& x, const Tensor& result) {
+void adopt(const Tensor& x, const Tensor& result, std::string_view name) {
   Storage& storage = *x->storage;
-  ++storage.version;
+  note_change(storage, name);
   if (!grad_enabled()) return;
   Node* old = x->node;
   if (x->retains_grad && old) old->outputs()[x->output].retainer = nullptr;
@@ -84,7 +84,7 @@ void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tenso
   Tensor result = x.alias();
   if (recording) record(row, op, inputs, &result);
   forward_elementwise(row, op, inputs, x);
-  adopt(x, result);
+  adopt(x, result, name);
   if (recording) x->node->outputs()[0].version = x->storage->version;  // a saved output is the value after the change
 }
 
@@ -100,7 +100,7 @@ void copy_in_place(const Tensor& x, const Tensor& source, std::string_view name)
     recorded = installed().expand(source.dtype() == x.dtype() ? source : installed().cast(source, x.dtype()), x.shape());
   const Shape strides = broadcast_strides(values.shape(), values.strides(), x.shape());
   copy_strided(x.data(), x.dtype(), x.strides(), values.data(), values.dtype(), strides, x.shape());
-  adopt(x, recorded);
+  adopt(x, recorded, name);
 }
 
 }  // namespace chainrule

@@ -80,6 +80,13 @@ void release(TensorImpl* impl) noexcept {
   if (grad) release(grad);
 }
 
+void note_change(Storage& storage, std::string_view who) {
+  ++storage.version;
+  const size_t length = std::min(who.size(), sizeof storage.changed_by - 1);
+  std::copy_n(who.begin(), length, storage.changed_by);
+  storage.changed_by[length] = 0;
+}
+
 Tensor Tensor::empty(DType dtype, IntSpan shape) {
   const int64_t numel = numel_of(shape), bytes = numel * size_of(dtype);
   const bool in_block = bytes <= inline_bytes_limit;
@@ -118,7 +125,7 @@ Tensor Tensor::wrap(DType dtype, IntSpan shape, IntSpan strides, void* data, voi
   Tensor tensor(new_block(dtype, shape, numel_of(shape), 0));
   std::copy(strides.begin(), strides.end(), tensor->sizes_data() + tensor->ndim);
   tensor->contiguous = chainrule::is_contiguous(shape, strides);
-  tensor->own = {1, 0, 0, release, owner, static_cast<char*>(data), 0};
+  tensor->own = {1, 0, 0, {}, release, owner, static_cast<char*>(data), 0};
   tensor->storage = &tensor->own;
   tensor->data = tensor->own.data;
   return tensor;
@@ -170,7 +177,7 @@ bool Tensor::is_leaf() const { return !impl_->node || impl_->node->is_leaf(); }
 
 const Tensor& Tensor::requires_grad_(bool value) const {
   if (value && !is_floating(dtype()))
-    fail(ErrorKind::graph, "requires_grad_", std::string("a tensor of dtype ") + name_of(dtype()),
+    fail(ErrorKind::dtype, "requires_grad_", std::string("a tensor of dtype ") + name_of(dtype()),
          "only floating tensors can require gradients", "convert it with .float()");
   if (!value && !is_leaf())
     fail(ErrorKind::graph, "requires_grad_", "False for the result of " + std::string(impl_->node->name()),
@@ -190,10 +197,12 @@ void Tensor::retain_grad() const {
 
 void Tensor::set_grad(Tensor grad) const {
   if (grad) {
-    if (!same(grad.shape(), shape()) || grad.dtype() != dtype())
-      fail(grad.dtype() == dtype() ? ErrorKind::shape : ErrorKind::dtype, "grad",
-           "shape " + to_string(grad.shape()) + " and dtype " + name_of(grad.dtype()),
-           "it must match the tensor's: shape " + to_string(shape()) + " and dtype " + name_of(dtype()));
+    if (!same(grad.shape(), shape()))
+      fail(ErrorKind::shape, "grad", "a gradient of shape " + to_string(grad.shape()) + " for a tensor of shape " +
+           to_string(shape()), "the shapes must be equal");
+    if (grad.dtype() != dtype())
+      fail(ErrorKind::dtype, "grad", std::string("a gradient of dtype ") + name_of(grad.dtype()) +
+           " for a tensor of dtype " + name_of(dtype()), "the dtypes must be equal");
     if (grad.get() == impl_) fail(ErrorKind::graph, "grad", "the tensor itself", "it cannot be its own gradient");
   }
   TensorImpl* old = std::exchange(impl_->grad, grad.take());

@@ -4,6 +4,7 @@
 // Python the GIL sees to that). Version numbers live in the storage, so every view sees a change in place.
 #pragma once
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -27,11 +28,15 @@ struct Storage {
   int32_t refs;               ///< tensors that use it
   uint32_t version;           ///< counts changes in place
   uint32_t recorded_version;  ///< version of the last change in place that is part of a graph
+  char changed_by[16];        ///< name of the last change in place, for errors
   void (*release)(void* owner);  ///< gives foreign memory back; null for our own
   void* owner;                   ///< for release
   char* data;
   int64_t bytes;              ///< of the buffer; 0 when the elements stand in the tensor's own block
 };
+
+/// Counts a change in place and remembers who made it.
+void note_change(Storage& storage, std::string_view who);
 
 struct TensorImpl {
   int32_t refs;

@@ -29,7 +29,7 @@ class Dense {
     if (!x_) return;
     if (x_.get() != dense_.get())
       copy_strided(x_.data(), x_.dtype(), x_.strides(), dense_.data(), x_.dtype(), dense_.strides(), x_.shape());
-    ++x_->storage->version;
+    note_change(*x_->storage, "an optimizer");
   }
 
  private:
