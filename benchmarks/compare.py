@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+
 from report import Result, markdown, plot
 from rows import ROWS, Array, Import, Row
 from timing import summarize

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 import work_eager
 from job import Job
 from rows import Row

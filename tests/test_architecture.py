@@ -1,4 +1,4 @@
-"""The rules of the house that a compiler does not check: floors, sizes, symbols, commands that exist."""
+"""What the house asks and no compiler checks: floors, sizes, symbols, commands that exist."""
 
 from __future__ import annotations
 

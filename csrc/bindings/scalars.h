@@ -17,6 +17,9 @@ std::optional<Scalar> scalar_from(PyObject* o, std::string_view op);
 /// The number as a 0-d tensor beside another one: of its dtype, unless the number's category is higher.
 Tensor constant_beside(const Tensor& tensor, const Scalar& scalar);
 
+/// Fails for an integer tensor to a negative power, of which no integer is the result.
+void require_power(const Tensor& base, const Tensor& exponent);
+
 /// The int64 of an object with __index__; sets the op in the error.
 int64_t int64_from(PyObject* o, std::string_view op);
 

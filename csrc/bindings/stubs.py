@@ -15,7 +15,7 @@ from typing import Any
 
 SIGNATURE = re.compile(r"\w+\(.*\) -> .+")
 # In the module, and in Tensor, these names are a dtype or a method: their types have other names.
-TYPE = re.compile(r"(?<![\w.])(bool|float|int|dtype)(?=[] |,)=]|$)(?!: )")
+TYPE = re.compile(r"(?<![\w.])(bool|float|int|dtype)(?=[] |,()=]|$)")
 
 
 def signature(function: Any) -> str | None:
@@ -38,13 +38,15 @@ def signatures(names: dict[str, Any], skip: set[str]) -> Iterator[str]:
 def definitions(lines: Iterator[str], indent: str = "", decorator: str = "") -> str:
     """Stub definitions of the signatures."""
     before = f"{indent}{decorator}\n" if decorator else ""
-    named = (TYPE.sub(r"_\1", line) for line in lines)
+    parts = (line.partition("(") for line in lines)
+    named = (name + TYPE.sub(r"_\1", paren + rest) for name, paren, rest in parts)
     return "\n".join(f"{before}{indent}def {line}: ..." for line in named)
 
 
 def write_stubs(module: Any, template: str) -> str:
     """Fills the template's markers; what the template defines by hand is not repeated."""
-    by_hand = set(re.findall(r"^    def (\w+)", template, re.MULTILINE))
+    tensor = template[template.index("class Tensor") : template.index("# {methods}")]
+    by_hand = set(re.findall(r"^ +def (\w+)", tensor, re.MULTILINE))
     by_hand_functions = set(re.findall(r"^def (\w+)", template, re.MULTILINE))
     fill: dict[str, Callable[[], str]] = {
         "    # {methods}": lambda: definitions(signatures(vars(module.Tensor), by_hand), "    "),

@@ -63,9 +63,7 @@ Py_hash_t identity_hash(PyObject* self) {
   return static_cast<Py_hash_t>(address >> 4);
 }
 
-constexpr const char* tensor_doc = R"(Tensor(tensor: Tensor)
-
-An array of one dtype that remembers how it was computed.
+constexpr const char* tensor_doc = R"(An array of one dtype that remembers how it was computed.
 
 Made by chainrule.tensor and its relatives. Tensor(x) is an alias of x without its history, which is what a subclass
 starts from.

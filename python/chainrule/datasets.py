@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 class Digits:
-    """The handwritten digits: `images` (1797, 8, 8), `data` (1797, 64), `target` (1797,)."""
+    """The handwritten digits: `images` (1797, 8, 8), `data` (1797, 64), `target` (1797,).
+
+    Example:
+        >>> cr.datasets.digits().images.shape
+        (1797, 8, 8)
+    """
 
     __slots__ = ("data", "images", "target")
 

@@ -137,6 +137,7 @@ class set_grad_enabled:
         _C.set_grad_enabled(self._previous)
 
     def __call__(self, function: F) -> F:
+        """Decorates a function: it runs in this mode."""
         _C.set_grad_enabled(self._previous)
         mode = self._mode
         return _decorate(function, lambda: set_grad_enabled(mode), "set_grad_enabled")

@@ -9,9 +9,17 @@ namespace chainrule {
 
 namespace {
 
+// Is x a view, through recorded view ops, of a leaf that requires gradients?
+bool views_a_leaf(const Tensor& x) {
+  if (x.is_leaf()) return true;
+  const Node* node = x->node;
+  while (node && !node->is_leaf() && node->op->view) node = const_cast<Node*>(node)->edges()[0].node;
+  return node && node->is_leaf() && node->leaf && node->leaf->storage == x->storage;
+}
+
 void check_writable(const Tensor& x, const Tensor& other, std::string_view name) {
-  if (grad_enabled() && x.requires_grad() && x.is_leaf())
-    fail(ErrorKind::graph, name, "a leaf that requires gradients", "a leaf cannot change while gradients are recorded",
+  if (grad_enabled() && x.requires_grad() && views_a_leaf(x))
+    fail(ErrorKind::graph, name, x.is_leaf() ? "a leaf that requires gradients" : "a view of a leaf that requires gradients", "a leaf cannot change while gradients are recorded",
          "use `with no_grad():`");
   for (int d = 0; d < x.ndim(); ++d)
     if (x.size(d) > 1 && x.strides()[d] == 0)
@@ -45,11 +53,19 @@ void adopt(const Tensor& x, const Tensor& result, std::string_view name) {
   if (old) release(old);
 }
 
+// Does a gradient rule that will run read the value that is about to be overwritten?
+bool reads_old_value(const OpRow& row, const Tensor& x, const Tensor& other) {
+  const auto reads = [&](int k, const Tensor& input) {
+    return input.requires_grad() && (row.vjp_of_input[k].bits & 1u) != 0;
+  };
+  return grad_enabled() && (reads(0, x) || reads(1, other));
+}
+
 // x as it was before the change, with its history: what the recorded op takes as its input.
-Tensor before_change(const Tensor& x) {
-  Tensor old = x.alias();
+Tensor before_change(const Tensor& x, bool keep_value) {
+  Tensor old = keep_value ? installed().contiguous_copy(x) : x.alias();
   old->requires_grad = x->requires_grad;
-  old->version = x->version;
+  old->version = old->storage == x->storage ? x->version : 0;
   old->output = x->output;
   old->node = x->node;
   if (old->node) ++old->node->refs;
@@ -70,7 +86,7 @@ void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tenso
     fail(ErrorKind::dtype, name, std::string(name_of(dtype)) + " into " + name_of(x.dtype()),
          "the result must fit the dtype of the tensor that is changed", "use the out-of-place operation");
   const bool recording = grad_enabled() && (x.requires_grad() || other.requires_grad());
-  const Tensor old = before_change(x);
+  const Tensor old = before_change(x, reads_old_value(row, x, other));
   // A node that saved x itself would be held by x.
   Tensor operand = other.get() == x.get() ? old : other;
   if (other.dtype() != dtype) operand = installed().cast(other, dtype);

@@ -55,7 +55,9 @@ Tensor reshape(const Tensor& x, IntSpan shape) {
 
 Tensor view(const Tensor& x, IntSpan shape) {
   const Reshape op{resolve_shape(x, shape, "view")};
-  op.infer(x.meta());
+  if (checked_numel(op.shape, size_of(x.dtype()), "view") != x.numel())
+    fail(ErrorKind::shape, "view", "x has shape " + to_string(x.shape()) + ", the new shape is " + to_string(op.shape),
+         "the number of elements must stay the same");
   if (!op.view(x))
     fail(ErrorKind::shape, "view", "x has shape " + to_string(x.shape()) + " and strides " + to_string(x.strides()) +
          ", the new shape is " + to_string(op.shape), "these strides allow no such view", "use reshape()");
@@ -120,14 +122,15 @@ Tensor detach(const Tensor& x) { return x.alias(); }
 
 Tensor stack(std::span<const Tensor> tensors, int64_t dim) {
   if (tensors.empty()) fail(ErrorKind::value, "stack", "no tensors", "there must be at least one");
+  const int at = normalize_dim(dim, tensors[0].ndim() + 1, "stack");
   std::vector<Tensor> raised;
   for (const Tensor& x : tensors) {
     if (!same(x.shape(), tensors[0].shape()))
       fail(ErrorKind::shape, "stack", "shapes " + to_string(tensors[0].shape()) + " and " + to_string(x.shape()),
            "all shapes must be equal");
-    raised.push_back(unsqueeze(x, dim));
+    raised.push_back(unsqueeze(x, at));
   }
-  return Tensor::call_many(Cat{normalize_dim(dim, tensors[0].ndim() + 1, "stack")}, raised);
+  return Tensor::call_many(Cat{at}, raised);
 }
 
 // ---- Reductions ----

@@ -53,6 +53,15 @@ void multiply_any(const GemmArguments& g, DType dtype) {
   else multiply_integers<int32_t>(g);
 }
 
+// Aligned from the right, are all sizes equal or 1?
+bool do_broadcast(IntSpan a, IntSpan b) {
+  for (size_t i = 1; i <= std::min(a.size(), b.size()); ++i) {
+    const int64_t x = a[a.size() - i], y = b[b.size() - i];
+    if (x != y && x != 1 && y != 1) return false;
+  }
+  return true;
+}
+
 Shape without_matrix(IntSpan shape) { return Shape(shape.first(shape.size() - 2)); }
 
 // Offset of batch number `index` in a tensor whose batch dims broadcast to `batch`.
@@ -79,7 +88,10 @@ Meta Matmul::infer(const Meta& a, const Meta& b) const {
   if (inner != rows)
     fail_shapes(info.name, "a", a, "b", b, "a.shape[-1] must equal b.shape[-2] (" + std::to_string(inner) + " != " +
                 std::to_string(rows) + ")");
-  Meta y{a.dtype, broadcast_shapes(without_matrix(a.shape), without_matrix(b.shape), info.name)};
+  const Shape a_batch = without_matrix(a.shape), b_batch = without_matrix(b.shape);
+  if (!do_broadcast(a_batch, b_batch))
+    fail_shapes(info.name, "a", a, "b", b, "the dimensions before the last two must broadcast");
+  Meta y{a.dtype, broadcast_shapes(a_batch, b_batch, info.name)};
   y.shape.push_back(a.shape[a.shape.size() - 2]);
   y.shape.push_back(b.shape.back());
   checked_numel(y.shape, size_of(y.dtype), info.name);

@@ -52,8 +52,9 @@ struct Mean {
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;
   template <class T> T vjp(wrt<0>, const T& gy, const T& x, const T&) const {
-    const double count = static_cast<double>(reduced_count(x.shape(), dim, info.name));
-    return T::call(Expand{Shape(x.shape())}, with_kept_dims(gy, x, dim, info.name) / count);
+    // No element receives the gradient of a mean over none: any divisor will do, but 0 would make 0 / 0.
+    const int64_t count = std::max<int64_t>(1, reduced_count(x.shape(), dim, info.name));
+    return T::call(Expand{Shape(x.shape())}, with_kept_dims(gy, x, dim, info.name) / static_cast<double>(count));
   }
 };
 

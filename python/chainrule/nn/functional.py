@@ -203,7 +203,8 @@ def nll_loss(
     _check_reduction("nll_loss", reduction)
     _check_tensors("nll_loss", input, target)
     _check_classes("nll_loss", input, target, weight)
-    losses, weights = _nll_rows(_rows(input), target.reshape(-1), weight, ignore_index)
+    indices = target.reshape(-1)
+    losses, weights = _nll_rows("nll_loss", _rows(input), indices, weight, ignore_index)
     return _reduce(losses.reshape(target.shape), reduction, weights)
 
 
@@ -262,7 +263,7 @@ def cross_entropy(
         weights = indices != ignore_index
     else:
         log_p = ops.log_softmax(rows, dim=1)
-        losses, weights = _nll_rows(log_p, indices, weight, ignore_index)
+        losses, weights = _nll_rows("cross_entropy", log_p, indices, weight, ignore_index)
         if label_smoothing > 0.0:
             spread = -(log_p if weight is None else log_p * weight).mean(1)
             spread = ops.where(indices != ignore_index, spread, 0.0)
@@ -287,18 +288,28 @@ def _cross_entropy_of_probabilities(
 
 
 def _nll_rows(
-    log_p: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
+    op: str, log_p: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
 ) -> tuple[Tensor, Tensor]:
     """Returns the losses of the rows, weighted, and the weights of the rows, 0 if ignored."""
     valid = target != ignore_index
     index = ops.where(valid, target, 0)
-    picked = ops.gather(log_p, dim=1, index=index.unsqueeze(1)).squeeze(1)
+    try:
+        picked = ops.gather(log_p, dim=1, index=index.unsqueeze(1)).squeeze(1)
+    except IndexError as error:
+        raise IndexError(
+            f"{op}: target holds class {_first_outside(index, log_p.shape[1])}; "
+            f"classes are 0 to {log_p.shape[1] - 1}; did you mean ignore_index?"
+        ) from error
     # Not `picked * valid`: an ignored row may hold infinities.
     losses = ops.where(valid, -picked, 0.0)
     if weight is None:
         return losses, valid
     weights = ops.where(valid, weight[index], 0.0)
     return losses * weights, weights
+
+
+def _first_outside(index: Tensor, classes: int) -> int:
+    return next(i for i in index.tolist() if not 0 <= i < classes)
 
 
 def _rows(x: Tensor) -> Tensor:

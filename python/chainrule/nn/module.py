@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
 
 def _no_forward(self: Module, *args: Any, **kwargs: Any) -> Any:
+    """Computes the module's output; every subclass defines its own, and calling the module runs it.
+
+    Raises:
+        NotImplementedError: The subclass has none.
+
+    Example:
+        >>> class Double(nn.Module):
+        ...     def forward(self, x):
+        ...         return 2 * x
+        >>> Double()(cr.ones(2))
+        tensor([2., 2.])
+    """
     raise NotImplementedError(
         f"{type(self).__name__}: it was called; a module needs a forward method; "
         "define forward(self, x)"
@@ -72,6 +84,7 @@ class Module(ModuleTree):
     forward: Callable[..., Any] = _no_forward
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs forward, with the hooks around it; errors name the place in the model."""
         try:
             if self._forward_hooks or self._forward_pre_hooks:
                 return call_with_hooks(self, args, kwargs)

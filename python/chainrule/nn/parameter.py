@@ -33,6 +33,7 @@ class Parameter(Tensor):
     """
 
     def __new__(cls, data: Tensor, requires_grad: bool = True) -> Parameter:
+        """Wraps a tensor; the memory is shared."""
         if not isinstance(data, Tensor):
             raise TypeError(f"Parameter: data is a {type(data).__name__}; it must be a Tensor")
         parameter: Parameter = Tensor.__new__(cls, data)
