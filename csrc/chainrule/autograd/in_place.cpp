@@ -18,7 +18,7 @@ bool views_a_leaf(const Tensor& x) {
 }
 
 void check_writable(const Tensor& x, const Tensor& other, std::string_view name) {
-  if (grad_enabled() && x.requires_grad() && views_a_leaf(x))
+  if (grad_enabled() && x.requires_grad() && (x.is_leaf() || views_a_leaf(x)))
     fail(ErrorKind::graph, name, x.is_leaf() ? "a leaf that requires gradients" : "a view of a leaf that requires gradients", "a leaf cannot change while gradients are recorded",
          "use `with no_grad():`");
   for (int d = 0; d < x.ndim(); ++d)
