@@ -309,7 +309,8 @@ def _nll_rows(
 
 
 def _first_outside(index: Tensor, classes: int) -> int:
-    return next(i for i in index.tolist() if not 0 <= i < classes)
+    found: int = next(i for i in index.tolist() if not 0 <= i < classes)
+    return found
 
 
 def _rows(x: Tensor) -> Tensor:
