@@ -31,8 +31,8 @@ std::vector<std::string_view> split_parameters(std::string_view s) {
 }
 
 constexpr std::pair<std::string_view, std::string_view> other_names[] = {
-    {"axis", "dim"}, {"axes", "dims"}, {"keepdims", "keepdim"}, {"shape", "size"}, {"size", "shape"},
-    {"input", "x"}, {"input", "a"}, {"other", "b"}, {"x", "input"}, {"a", "input"}, {"b", "other"}};
+    {"axis", "dim"}, {"axes", "dims"}, {"keepdims", "keepdim"}, {"shape", "size"}, {"size", "shape"}, {"input", "x"},
+    {"input", "a"},  {"other", "b"},   {"x", "input"},          {"a", "input"},    {"b", "other"}};
 
 bool is_text(PyObject* o) { return PyUnicode_Check(o) || PyBytes_Check(o) || PyByteArray_Check(o); }
 
@@ -121,8 +121,7 @@ void Arguments::bind_keywords(PyObject* const* values, PyObject* keywords) {
 void Arguments::check_complete() const {
   for (size_t i = 0; i < signature_.parameters.size(); ++i)
     if (signature_.parameters[i].required && !values_[i])
-      fail(ErrorKind::dtype, op(), signature_.parameters[i].name + " is missing", "it has no default",
-           signature_.text);
+      fail(ErrorKind::dtype, op(), signature_.parameters[i].name + " is missing", "it has no default", signature_.text);
 }
 
 void Arguments::refuse(int i, const char* rule) const {
@@ -150,8 +149,9 @@ std::vector<Tensor> Arguments::tensors(int i) const {
   for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(items.ptr()); ++k) {
     PyObject* item = PySequence_Fast_GET_ITEM(items.ptr(), k);
     if (!is_tensor(item))
-      fail(ErrorKind::dtype, op(), signature_.parameters[i].name + "[" + std::to_string(k) + "] is a " +
-           type_name(item), "it must be a Tensor");
+      fail(ErrorKind::dtype, op(),
+           signature_.parameters[i].name + "[" + std::to_string(k) + "] is a " + type_name(item),
+           "it must be a Tensor");
     result.push_back(share(item));
   }
   return result;
@@ -186,8 +186,7 @@ bool Arguments::boolean(int i, bool otherwise) const {
 
 DType Arguments::dtype(int i) const {
   const auto found = dtype_from(values_[i]);
-  if (!found)
-    refuse(i, "it must be a dtype: chainrule.float32, float64, int64, int32 or bool");
+  if (!found) refuse(i, "it must be a dtype: chainrule.float32, float64, int64, int32 or bool");
   return *found;
 }
 
@@ -205,8 +204,7 @@ Shape Arguments::integers(int i) const {
 Shape Arguments::sizes(int i) const {
   if (rest_.empty()) {
     if (values_[i]) return integers(i);
-    fail(ErrorKind::dtype, op(), signature_.parameters[i].name + " is missing", "it has no default",
-         signature_.text);
+    fail(ErrorKind::dtype, op(), signature_.parameters[i].name + " is missing", "it has no default", signature_.text);
   }
   if (rest_.size() == 1 && !PyIndex_Check(rest_[0])) {
     if (is_text(rest_[0]) || !PySequence_Check(rest_[0])) refuse(i, "it must be ints or one sequence of ints");
@@ -237,8 +235,8 @@ PyMethodDef* new_definition(const std::string& name, const std::string& doc, Fas
 }  // namespace
 
 py::object new_function(py::handle module, const std::string& name, const std::string& doc, FastCall function) {
-  return owned(PyCFunction_NewEx(new_definition(name, doc, function), module.ptr(),
-                                 py::object(module.attr("__name__")).ptr()));
+  return owned(
+      PyCFunction_NewEx(new_definition(name, doc, function), module.ptr(), py::object(module.attr("__name__")).ptr()));
 }
 
 void publish(py::module_& m, const Signature& signature, const std::string& doc, FastCall function, FastCall method) {

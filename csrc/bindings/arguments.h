@@ -94,9 +94,10 @@ struct Bound {
   Body body;
 };
 
-PyObject* call(const Bound& bound, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) noexcept;
+PyObject* call(const Bound& bound, PyObject* self, PyObject* const* args, Py_ssize_t count,
+               PyObject* keywords) noexcept;
 
-using FastCall = PyObject* (*)(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
+using FastCall = PyObject* (*)(PyObject * self, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
 
 /// Adds the C functions to the module, to __all__ and to Tensor, as the scope says. Null functions are left out.
 void publish(py::module_& m, const Signature& signature, const std::string& doc, FastCall function, FastCall method);

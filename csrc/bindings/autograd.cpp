@@ -33,8 +33,9 @@ std::vector<Tensor> seeds_of(const Arguments& arguments, int i, size_t roots) {
     }
   }
   if (seeds.size() != roots)
-    fail(ErrorKind::value, arguments.op(), std::to_string(roots) + " outputs and " + std::to_string(seeds.size()) +
-         " gradients for them", "there must be one for each");
+    fail(ErrorKind::value, arguments.op(),
+         std::to_string(roots) + " outputs and " + std::to_string(seeds.size()) + " gradients for them",
+         "there must be one for each");
   return seeds;
 }
 
@@ -120,7 +121,7 @@ PyObject* adam(const Arguments& a) {
   std::vector<int64_t> steps;
   for (size_t k = 0; k < count; ++k)
     steps.push_back(py::handle(PyList_GET_ITEM(a[4], static_cast<Py_ssize_t>(k))).cast<int64_t>());
-  const AdamSettings settings{a.real(5), a.real(6), a.real(7), a.real(8), a.real(9), a.boolean(11, false),
+  const AdamSettings settings{a.real(5),           a.real(6), a.real(7), a.real(8), a.real(9), a.boolean(11, false),
                               a.boolean(12, false)};
   adam_step(parameters, averages, squares, maxima, steps, a.boolean(10, false), settings);
   give_back(a[1], averages);
@@ -149,7 +150,8 @@ Raises:
 >>> x = cr.tensor(3., requires_grad=True)
 >>> (x ** 2).backward()
 >>> x.grad
-tensor(6.))", tensor_backward, Scope::method},
+tensor(6.))",
+     tensor_backward, Scope::method},
     {"grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor], "
      "grad_outputs: Tensor | Sequence[Tensor | None] | None = None, retain_graph: bool | None = None, "
      "create_graph: bool = False, allow_unused: bool = False, materialize_grads: bool = False) -> tuple[Any, ...]",
@@ -170,23 +172,25 @@ Returns:
 >>> x = cr.tensor(2., requires_grad=True)
 >>> first, = cr.grad(x ** 3, x, create_graph=True)
 >>> cr.grad(first, x)
-(tensor(12.),))", grad, Scope::function},
+(tensor(12.),))",
+     grad, Scope::function},
     {"set_grad_enabled(mode: bool) -> bool", "Sets whether operations are recorded; returns the mode before.",
      set_grad_mode, Scope::function},
     {"is_grad_enabled() -> bool", R"(Whether operations are recorded on this thread.
 
 >>> with cr.no_grad():
 ...     cr.is_grad_enabled()
-False)", grad_mode, Scope::function},
+False)",
+     grad_mode, Scope::function},
     {"sgd_step(params: list[Tensor], momentum_buffers: list[Tensor | None], lr: float, momentum: float, "
      "dampening: float, weight_decay: float, nesterov: bool, maximize: bool) -> None",
-     "One step of stochastic gradient descent over all parameters, in place; parameters without .grad are skipped.", sgd,
-     Scope::function},
+     "One step of stochastic gradient descent over all parameters, in place; parameters without .grad are skipped.",
+     sgd, Scope::function},
     {"adam_step(params: list[Tensor], exp_avgs: list[Tensor | None], exp_avg_sqs: list[Tensor | None], "
      "max_exp_avg_sqs: list[Tensor | None], steps: list[int], lr: float, beta1: float, beta2: float, eps: float, "
      "weight_decay: float, amsgrad: bool, maximize: bool, decoupled: bool) -> None",
-     "One step of Adam (AdamW, if decoupled) over all parameters, in place; parameters without .grad are skipped.", adam,
-     Scope::function},
+     "One step of Adam (AdamW, if decoupled) over all parameters, in place; parameters without .grad are skipped.",
+     adam, Scope::function},
 };
 
 }  // namespace

@@ -59,8 +59,7 @@ PyObject* make_randint(const Arguments& a) {
   const bool size_is_second = !a.has(2) && a.has(1) && !PyIndex_Check(a[1]);
   const bool only_high = size_is_second || !a.has(1);
   const int size = size_is_second ? 1 : 2;
-  if (!a.has(size))
-    fail(ErrorKind::dtype, "randint", "no size", "it takes high and size, or low, high and size");
+  if (!a.has(size)) fail(ErrorKind::dtype, "randint", "no size", "it takes high and size, or low, high and size");
   const int64_t low = only_high ? 0 : a.integer(0), high = a.integer(only_high ? 0 : 1);
   return finished(randint(low, high, a.integers(size), a.dtype(3, DType::int64)), false);
 }
@@ -86,7 +85,8 @@ PyObject* make_as_tensor(const Arguments& a) {
 }
 
 constexpr Function table[] = {
-    {"tensor(data: Any, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor", R"(A new tensor with a copy of data.
+    {"tensor(data: Any, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
+     R"(A new tensor with a copy of data.
 
 Args:
     data: A number, nested lists or tuples of numbers, an array, or a tensor.
@@ -104,14 +104,17 @@ Example:
     >>> cr.tensor([[1, 2], [3, 4.5]])
     tensor([[1.0000, 2.0000],
             [3.0000, 4.5000]])
-)", &make_tensor, Scope::function},
-    {"as_tensor(data: Any, dtype: dtype | None = None) -> Tensor", R"(Data as a tensor: a tensor of that dtype itself, else as tensor().
+)",
+     &make_tensor, Scope::function},
+    {"as_tensor(data: Any, dtype: dtype | None = None) -> Tensor",
+     R"(Data as a tensor: a tensor of that dtype itself, else as tensor().
 
 Example:
     >>> x = cr.ones(2)
     >>> cr.as_tensor(x) is x
     True
-)", &make_as_tensor, Scope::function},
+)",
+     &make_as_tensor, Scope::function},
     {"zeros(*size: int | Sequence[int], dtype: dtype | None = None, requires_grad: bool = False) -> Tensor", R"(Zeros.
 
 Args:
@@ -126,7 +129,8 @@ Raises:
 Example:
     >>> cr.zeros(2)
     tensor([0., 0.])
-)", &of_size<zeros>, Scope::function},
+)",
+     &of_size<zeros>, Scope::function},
     {"ones(*size: int | Sequence[int], dtype: dtype | None = None, requires_grad: bool = False) -> Tensor", R"(Ones.
 
 Args:
@@ -137,8 +141,10 @@ Args:
 Example:
     >>> cr.ones((2,), dtype=cr.int64)
     tensor([1, 1])
-)", &of_size<ones>, Scope::function},
-    {"empty(*size: int | Sequence[int], dtype: dtype | None = None, requires_grad: bool = False) -> Tensor", R"(Memory that holds anything.
+)",
+     &of_size<ones>, Scope::function},
+    {"empty(*size: int | Sequence[int], dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
+     R"(Memory that holds anything.
 
 Args:
     size: The shape, as ints or one sequence.
@@ -148,7 +154,8 @@ Args:
 Example:
     >>> cr.empty(2, 3).shape
     (2, 3)
-)", &of_size<empty>, Scope::function},
+)",
+     &of_size<empty>, Scope::function},
     {"full(size: int | Sequence[int], fill_value: float, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      R"(One value everywhere.
 
@@ -161,7 +168,8 @@ Args:
 Example:
     >>> cr.full((2,), 7)
     tensor([7, 7])
-)", &make_full, Scope::function},
+)",
+     &make_full, Scope::function},
     {"eye(n: int, m: int | None = None, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      R"(Ones on the diagonal, zeros elsewhere.
 
@@ -175,9 +183,11 @@ Example:
     >>> cr.eye(2)
     tensor([[1., 0.],
             [0., 1.]])
-)", &make_eye, Scope::function},
+)",
+     &make_eye, Scope::function},
     {"arange(start: float, end: float | None = None, step: float = 1, dtype: dtype | None = None, "
-     "requires_grad: bool = False) -> Tensor", R"(start, start + step, ... as far as below end.
+     "requires_grad: bool = False) -> Tensor",
+     R"(start, start + step, ... as far as below end.
 
 Args:
     start: The first value; with one argument, that is the end and the start is 0.
@@ -192,7 +202,8 @@ Raises:
 Example:
     >>> cr.arange(1, 7, 2)
     tensor([1, 3, 5])
-)", &make_arange, Scope::function},
+)",
+     &make_arange, Scope::function},
     {"linspace(start: float, end: float, steps: int, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      R"(Evenly spaced values from start to end, both included.
 
@@ -206,9 +217,11 @@ Args:
 Example:
     >>> cr.linspace(0, 1, 3)
     tensor([0.0000, 0.5000, 1.0000])
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        return finished(linspace(a.real(0), a.real(1), a.integer(2), a.dtype(3, DType::float32)), a.boolean(4, false));
-     }, Scope::function},
+     },
+     Scope::function},
     {"rand(*size: int | Sequence[int], dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      R"(Random numbers, uniform on [0, 1).
 
@@ -220,7 +233,8 @@ Args:
 Example:
     >>> bool((cr.rand(100) < 1).sum() == 100)
     True
-)", &of_size<rand>, Scope::function},
+)",
+     &of_size<rand>, Scope::function},
     {"randn(*size: int | Sequence[int], dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      R"(Random numbers of the standard normal distribution.
 
@@ -232,9 +246,11 @@ Args:
 Example:
     >>> cr.randn(2, 3).shape
     (2, 3)
-)", &of_size<randn>, Scope::function},
+)",
+     &of_size<randn>, Scope::function},
     {"randint(low: int, high: int | Sequence[int] | None = None, size: Sequence[int] | None = None, "
-     "dtype: dtype | None = None) -> Tensor", R"(Random integers, uniform on [low, high); randint(high, size) starts at 0.
+     "dtype: dtype | None = None) -> Tensor",
+     R"(Random integers, uniform on [low, high); randint(high, size) starts at 0.
 
 Args:
     low: The smallest.
@@ -248,7 +264,8 @@ Raises:
 Example:
     >>> cr.randint(0, 1, (3,))
     tensor([0, 0, 0])
-)", &make_randint, Scope::function},
+)",
+     &make_randint, Scope::function},
     {"randperm(n: int, dtype: dtype | None = None) -> Tensor", R"(0 ... n - 1 in random order.
 
 Args:
@@ -258,33 +275,40 @@ Args:
 Example:
     >>> sorted(cr.randperm(3).tolist())
     [0, 1, 2]
-)", [](const Arguments& a) { return wrap(randperm(a.integer(0), a.dtype(1, DType::int64))); }, Scope::function},
+)",
+     [](const Arguments& a) { return wrap(randperm(a.integer(0), a.dtype(1, DType::int64))); }, Scope::function},
     {"zeros_like(input: Tensor, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      "Zeros of the shape and, unless given, dtype of a tensor.\n\nExample:\n    >>> cr.zeros_like(cr.ones(2))\n"
-     "    tensor([0., 0.])\n", &of_like<zeros>, Scope::function},
+     "    tensor([0., 0.])\n",
+     &of_like<zeros>, Scope::function},
     {"ones_like(input: Tensor, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      "Ones of the shape and, unless given, dtype of a tensor.\n\nExample:\n    >>> cr.ones_like(cr.zeros(2))\n"
-     "    tensor([1., 1.])\n", &of_like<ones>, Scope::function},
+     "    tensor([1., 1.])\n",
+     &of_like<ones>, Scope::function},
     {"empty_like(input: Tensor, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      "Memory that holds anything, of the shape and, unless given, dtype of a tensor.\n\nExample:\n"
-     "    >>> cr.empty_like(cr.zeros(2)).shape\n    (2,)\n", &of_like<empty>, Scope::function},
+     "    >>> cr.empty_like(cr.zeros(2)).shape\n    (2,)\n",
+     &of_like<empty>, Scope::function},
     {"rand_like(input: Tensor, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      "Uniform random numbers of the shape and, unless given, dtype of a tensor.\n\nExample:\n"
-     "    >>> cr.rand_like(cr.zeros(2)).shape\n    (2,)\n", &of_like<rand>, Scope::function},
+     "    >>> cr.rand_like(cr.zeros(2)).shape\n    (2,)\n",
+     &of_like<rand>, Scope::function},
     {"randn_like(input: Tensor, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      "Normal random numbers of the shape and, unless given, dtype of a tensor.\n\nExample:\n"
-     "    >>> cr.randn_like(cr.zeros(2)).shape\n    (2,)\n", &of_like<randn>, Scope::function},
+     "    >>> cr.randn_like(cr.zeros(2)).shape\n    (2,)\n",
+     &of_like<randn>, Scope::function},
     {"full_like(input: Tensor, fill_value: float, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
      "One value everywhere, of the shape and, unless given, dtype of a tensor.\n\nExample:\n"
      "    >>> cr.full_like(cr.zeros(2), 3)\n    tensor([3., 3.])\n",
      [](const Arguments& a) {
        const Tensor model = a.tensor(0);
        return finished(full(model.shape(), a.number(1), a.dtype(2, model.dtype())), a.boolean(3, false));
-     }, Scope::function},
+     },
+     Scope::function},
     {"randint_like(input: Tensor, low: int, high: int | None = None, dtype: dtype | None = None) -> Tensor",
      "Random integers on [low, high) of the shape and, unless given, dtype of a tensor; randint_like(x, high) starts at "
-     "0.\n\nExample:\n    >>> cr.randint_like(cr.zeros(2), 0, 1)\n    tensor([0., 0.])\n", &make_randint_like,
-     Scope::function},
+     "0.\n\nExample:\n    >>> cr.randint_like(cr.zeros(2), 0, 1)\n    tensor([0., 0.])\n",
+     &make_randint_like, Scope::function},
     {"manual_seed(seed: int) -> None", R"(Starts the random numbers of this seed from their beginning.
 
 Example:
@@ -293,17 +317,21 @@ Example:
     >>> cr.manual_seed(1)
     >>> cr.rand(2).tolist() == first
     True
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        default_generator().manual_seed(static_cast<uint64_t>(a.integer(0)));
        return py::none().release().ptr();
-     }, Scope::function},
+     },
+     Scope::function},
     {"initial_seed() -> int", R"(The seed that random numbers come from: of manual_seed, or of the system.
 
 Example:
     >>> cr.manual_seed(3)
     >>> cr.initial_seed()
     3
-)", [](const Arguments&) { return checked(PyLong_FromUnsignedLongLong(default_generator().seed())); }, Scope::function},
+)",
+     [](const Arguments&) { return checked(PyLong_FromUnsignedLongLong(default_generator().seed())); },
+     Scope::function},
 };
 
 }  // namespace

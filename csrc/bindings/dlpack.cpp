@@ -6,7 +6,6 @@
 #include "arguments.h"
 #include "chainrule/autograd/op_row.h"
 #include "interop.h"
-#include "chainrule/autograd/op_row.h"
 #include "module.h"
 
 namespace chainrule::python {
@@ -59,8 +58,9 @@ DType dtype_of(DLDataType type) {
     const DLDataType own = data_type(dtype);
     if (own.code == type.code && own.bits == type.bits && type.lanes == 1) return dtype;
   }
-  fail(ErrorKind::dtype, "from_dlpack", "elements of type code " + std::to_string(type.code) + " with " +
-       std::to_string(type.bits) + " bits", "supported are float32, float64, int64, int32 and bool");
+  fail(ErrorKind::dtype, "from_dlpack",
+       "elements of type code " + std::to_string(type.code) + " with " + std::to_string(type.bits) + " bits",
+       "supported are float32, float64, int64, int32 and bool");
 }
 
 // ---- Out ----
@@ -84,13 +84,16 @@ PyObject* new_capsule(Tensor tensor, bool copied) {
   auto exported = std::make_unique<Exported<M>>();
   exported->shape = Shape(tensor.shape());
   exported->strides = Shape(tensor.strides());
-  exported->managed.tensor = {tensor.data(), {cpu, 0}, tensor.ndim(), data_type(tensor.dtype()),
-                              exported->shape.begin(), exported->strides.begin(), 0};
+  exported->managed.tensor = {tensor.data(),
+                              {cpu, 0},
+                              tensor.ndim(),
+                              data_type(tensor.dtype()),
+                              exported->shape.begin(),
+                              exported->strides.begin(),
+                              0};
   exported->tensor = std::move(tensor);
   exported->managed.context = exported.get();
-  exported->managed.deleter = [](M* managed) {
-    with_gil([&] { delete static_cast<Exported<M>*>(managed->context); });
-  };
+  exported->managed.deleter = [](M* managed) { with_gil([&] { delete static_cast<Exported<M>*>(managed->context); }); };
   if constexpr (requires { M::major; }) {
     exported->managed.major = 1;
     exported->managed.flags = copied ? flag_copied : 0;
@@ -129,13 +132,14 @@ Tensor take_capsule(PyObject* capsule) {
          "only memory of the CPU (type 1) can be shared");
   if constexpr (requires { M::major; }) {
     if (managed->major != 1)
-      fail(ErrorKind::value, "from_dlpack", "DLPack version " + std::to_string(managed->major), "version 1 is understood");
+      fail(ErrorKind::value, "from_dlpack", "DLPack version " + std::to_string(managed->major),
+           "version 1 is understood");
     if (managed->flags & flag_read_only)
       fail(ErrorKind::value, "from_dlpack", "read-only memory", "shared memory must be writable", "pass a copy");
   }
   const Shape shape(IntSpan(source.shape, static_cast<size_t>(source.ndim)));
-  const Shape strides = source.strides ? Shape(IntSpan(source.strides, static_cast<size_t>(source.ndim)))
-                                       : contiguous_strides(shape);
+  const Shape strides =
+      source.strides ? Shape(IntSpan(source.strides, static_cast<size_t>(source.ndim))) : contiguous_strides(shape);
   const DType dtype = dtype_of(source.dtype);
   checked_numel(shape, size_of(dtype), "from_dlpack");
   if (std::ranges::any_of(strides, [](int64_t stride) { return stride < 0; }))
@@ -146,8 +150,8 @@ Tensor take_capsule(PyObject* capsule) {
       if (consumed->deleter) consumed->deleter(consumed);
     });
   };
-  Tensor result = Tensor::wrap(dtype, shape, strides, static_cast<char*>(source.data) + source.byte_offset, give_back,
-                               managed);
+  Tensor result =
+      Tensor::wrap(dtype, shape, strides, static_cast<char*>(source.data) + source.byte_offset, give_back, managed);
   PyCapsule_SetName(capsule, M::used_name);
   return result;
 }
@@ -168,7 +172,8 @@ py::object capsule_of(PyObject* source) {
 
 PyObject* from_dlpack(const Arguments& arguments) {
   const py::object capsule = capsule_of(arguments[0]);
-  if (PyCapsule_IsValid(capsule.ptr(), ManagedVersioned::name)) return wrap(take_capsule<ManagedVersioned>(capsule.ptr()));
+  if (PyCapsule_IsValid(capsule.ptr(), ManagedVersioned::name))
+    return wrap(take_capsule<ManagedVersioned>(capsule.ptr()));
   if (PyCapsule_IsValid(capsule.ptr(), Managed::name)) return wrap(take_capsule<Managed>(capsule.ptr()));
   fail(ErrorKind::value, "from_dlpack", "a capsule that was taken already, or is none of DLPack",
        "a DLPack capsule is consumed once");
@@ -184,11 +189,13 @@ Raises:
 
 >>> import numpy as np
 >>> np.from_dlpack(cr.ones(2))
-array([1., 1.], dtype=float32))", to_dlpack, Scope::method},
+array([1., 1.], dtype=float32))",
+     to_dlpack, Scope::method},
     {"__dlpack_device__(input: Tensor) -> tuple[int, int]", R"(DLPack's name of the CPU.
 
 >>> cr.ones(2).__dlpack_device__()
-(1, 0))", dlpack_device, Scope::method},
+(1, 0))",
+     dlpack_device, Scope::method},
     {"from_dlpack(source: Any) -> Tensor", R"(A tensor on the memory of another library's array.
 
 Args:
@@ -200,7 +207,8 @@ Raises:
 
 >>> import numpy as np
 >>> cr.from_dlpack(np.arange(3))
-tensor([0, 1, 2]))", from_dlpack, Scope::function},
+tensor([0, 1, 2]))",
+     from_dlpack, Scope::function},
 };
 
 }  // namespace

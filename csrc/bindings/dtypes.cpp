@@ -42,11 +42,13 @@ Example:
     >>> cr.float64.itemsize
     8
 )")
-      .def_property_readonly("name", [](const DTypeObject& self) { return name_of(self.dtype); }, "Its name in NumPy.")
-      .def_property_readonly("itemsize", [](const DTypeObject& self) { return size_of(self.dtype); },
-                             "Bytes of one element.")
-      .def_property_readonly("is_floating_point", [](const DTypeObject& self) { return is_floating(self.dtype); },
-                             "Whether gradients can flow through it.")
+      .def_property_readonly(
+          "name", [](const DTypeObject& self) { return name_of(self.dtype); }, "Its name in NumPy.")
+      .def_property_readonly(
+          "itemsize", [](const DTypeObject& self) { return size_of(self.dtype); }, "Bytes of one element.")
+      .def_property_readonly(
+          "is_floating_point", [](const DTypeObject& self) { return is_floating(self.dtype); },
+          "Whether gradients can flow through it.")
       .def("__repr__", [](const DTypeObject& self) { return std::string("chainrule.") + name_of(self.dtype); })
       .def("__reduce__", [](const DTypeObject& self) { return name_of(self.dtype); });
   auto add = [&](const char* name, const py::object& object) {

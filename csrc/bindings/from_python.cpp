@@ -24,8 +24,9 @@ bool is_sequence(PyObject* o) {
   if (is_text(o) || PyDict_Check(o)) return false;
   if (is_tensor(o)) return impl_of(o)->ndim > 0;
   const PyTypeObject* type = Py_TYPE(o);
-  return PySequence_Check(o) && ((type->tp_as_sequence && type->tp_as_sequence->sq_length) ||
-                                 (type->tp_as_mapping && type->tp_as_mapping->mp_length)) &&
+  return PySequence_Check(o) &&
+         ((type->tp_as_sequence && type->tp_as_sequence->sq_length) ||
+          (type->tp_as_mapping && type->tp_as_mapping->mp_length)) &&
          PySequence_Size(o) >= 0;
 }
 
@@ -74,13 +75,15 @@ class Nest {
     const bool wants_sequence = depth < shape_.size();
     if (wants_sequence != is_sequence(data)) {
       PyErr_Clear();
-      fail(ErrorKind::shape, op_, place() + (wants_sequence ? " is a " + type_name(data) + ", its neighbours are lists"
-                                                            : " is a list, its neighbours are not"),
+      fail(ErrorKind::shape, op_,
+           place() + (wants_sequence ? " is a " + type_name(data) + ", its neighbours are lists"
+                                     : " is a list, its neighbours are not"),
            "all lists of one level must have the same shape");
     }
     if (wants_sequence && PySequence_Size(data) != shape_[depth])
-      fail(ErrorKind::shape, op_, place() + " has length " + std::to_string(PySequence_Size(data)) +
-           ", its neighbours have length " + std::to_string(shape_[depth]),
+      fail(ErrorKind::shape, op_,
+           place() + " has length " + std::to_string(PySequence_Size(data)) + ", its neighbours have length " +
+               std::to_string(shape_[depth]),
            "all lists of one level must have the same length");
   }
 

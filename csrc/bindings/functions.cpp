@@ -1,8 +1,8 @@
 // functions.cpp - reductions, linear algebra and losses as functions and methods, by PyTorch's names. Floor: bindings.
 // Elementwise functions come from the op table instead: see op_calls.cpp.
+#include "arguments.h"
 #include "chainrule/ops/functional.h"
 #include "chainrule/ops/op_rules.h"
-#include "arguments.h"
 #include "module.h"
 #include "scalars.h"
 #include "values_indices.h"
@@ -50,7 +50,8 @@ Tensor clamped(const Arguments& a) {
 
 constexpr Function table[] = {
     {"sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dtype | None = None) "
-     "-> Tensor", R"(Sum over dims.
+     "-> Tensor",
+     R"(Sum over dims.
 
 Args:
     input: Any shape and dtype; bools and int32 add up as int64.
@@ -67,10 +68,12 @@ Raises:
 Example:
     >>> cr.tensor([[1., 2.], [3., 4.]]).sum(0)
     tensor([4., 6.])
-)", [](const Arguments& a) { return wrap(sum(input_as(a, 3), a.integers_or_empty(1), a.boolean(2, false))); }},
+)",
+     [](const Arguments& a) { return wrap(sum(input_as(a, 3), a.integers_or_empty(1), a.boolean(2, false))); }},
 
     {"mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dtype | None = None) "
-     "-> Tensor", R"(Arithmetic mean over dims.
+     "-> Tensor",
+     R"(Arithmetic mean over dims.
 
 Args:
     input: Any shape; a floating dtype.
@@ -88,7 +91,8 @@ Raises:
 Example:
     >>> cr.tensor([[1., 2.], [3., 4.]]).mean()
     tensor(2.5000)
-)", [](const Arguments& a) { return wrap(mean(input_as(a, 3), a.integers_or_empty(1), a.boolean(2, false))); }},
+)",
+     [](const Arguments& a) { return wrap(mean(input_as(a, 3), a.integers_or_empty(1), a.boolean(2, false))); }},
 
     {"var(input: Tensor, dim: int | Sequence[int] | None = None, *, correction: int = 1, keepdim: bool = False) -> Tensor",
      R"(Variance over dims: sum((x - mean) ** 2) / (n - correction).
@@ -109,7 +113,8 @@ Raises:
 Example:
     >>> cr.tensor([1., 2., 3., 4.]).var()
     tensor(1.6667)
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        return wrap(Tensor::call(Var{a.integers_or_empty(1), a.integer(2, 1), a.boolean(3, false)}, a.tensor(0)));
      }},
 
@@ -134,7 +139,8 @@ Example:
     tensor(5.)
     >>> cr.tensor([[1., 5.], [4., 3.]]).max(1).indices
     tensor([1, 0])
-)", &extremum<Maximum, max, max>},
+)",
+     &extremum<Maximum, max, max>},
 
     {"min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any",
      R"(The smallest element; along a dim, with its position; or, of two tensors, elementwise.
@@ -157,7 +163,8 @@ Example:
     tensor(1.)
     >>> cr.tensor([[1., 5.], [4., 3.]]).min(1).indices
     tensor([0, 1])
-)", &extremum<Minimum, min, min>},
+)",
+     &extremum<Minimum, min, min>},
 
     {"amax(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor",
      R"(The largest element over dims; ties share the gradient.
@@ -177,7 +184,8 @@ Raises:
 Example:
     >>> cr.tensor([[1., 5.], [4., 3.]]).amax(1)
     tensor([5., 4.])
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        return wrap(Tensor::call(Amax{a.integers_or_empty(1), a.boolean(2, false)}, a.tensor(0)));
      }},
 
@@ -199,7 +207,8 @@ Raises:
 Example:
     >>> cr.tensor([[1., 5.], [4., 3.]]).amin(1)
     tensor([1., 3.])
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        return wrap(Tensor::call(Amin{a.integers_or_empty(1), a.boolean(2, false)}, a.tensor(0)));
      }},
 
@@ -221,7 +230,8 @@ Raises:
 Example:
     >>> cr.tensor([1., 5., 3.]).argmax()
     tensor(1)
-)", [](const Arguments& a) { return wrap(argmax(a.tensor(0), optional_dim(a, 1), a.boolean(2, false))); }},
+)",
+     [](const Arguments& a) { return wrap(argmax(a.tensor(0), optional_dim(a, 1), a.boolean(2, false))); }},
 
     {"argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor",
      R"(Position of the smallest element, the first of equals.
@@ -241,7 +251,8 @@ Raises:
 Example:
     >>> cr.tensor([1., 5., 3.]).argmin()
     tensor(0)
-)", [](const Arguments& a) { return wrap(argmin(a.tensor(0), optional_dim(a, 1), a.boolean(2, false))); }},
+)",
+     [](const Arguments& a) { return wrap(argmin(a.tensor(0), optional_dim(a, 1), a.boolean(2, false))); }},
 
     {"softmax(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor",
      R"(exp(x) / sum(exp(x)) along a dim, computed without overflow.
@@ -260,7 +271,8 @@ Raises:
 Example:
     >>> cr.softmax(cr.zeros(2), 0)
     tensor([0.5000, 0.5000])
-)", [](const Arguments& a) { return wrap(Tensor::call(Softmax{a.integer(1)}, input_as(a, 2))); }},
+)",
+     [](const Arguments& a) { return wrap(Tensor::call(Softmax{a.integer(1)}, input_as(a, 2))); }},
 
     {"log_softmax(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor",
      R"(x - log(sum(exp(x))) along a dim, computed without overflow.
@@ -279,7 +291,8 @@ Raises:
 Example:
     >>> cr.log_softmax(cr.zeros(2), 0)
     tensor([-0.6931, -0.6931])
-)", [](const Arguments& a) { return wrap(Tensor::call(LogSoftmax{a.integer(1)}, input_as(a, 2))); }},
+)",
+     [](const Arguments& a) { return wrap(Tensor::call(LogSoftmax{a.integer(1)}, input_as(a, 2))); }},
 
     {"logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) -> Tensor",
      R"(log(sum(exp(x))) over dims, computed without overflow.
@@ -298,9 +311,8 @@ Raises:
 Example:
     >>> cr.zeros(2).logsumexp(0)
     tensor(0.6931)
-)", [](const Arguments& a) {
-       return wrap(Tensor::call(LogSumExp{a.integers(1), a.boolean(2, false)}, a.tensor(0)));
-     }},
+)",
+     [](const Arguments& a) { return wrap(Tensor::call(LogSumExp{a.integers(1), a.boolean(2, false)}, a.tensor(0))); }},
 
     {"matmul(input: Tensor, other: Tensor) -> Tensor", R"(Matrix product; also a @ b.
 
@@ -318,7 +330,8 @@ Raises:
 Example:
     >>> cr.matmul(cr.tensor([[1., 2.], [3., 4.]]), cr.tensor([1., 1.]))
     tensor([3., 7.])
-)", [](const Arguments& a) { return wrap(matmul(a.tensor(0), a.tensor(1))); }},
+)",
+     [](const Arguments& a) { return wrap(matmul(a.tensor(0), a.tensor(1))); }},
 
     {"clamp(input: Tensor, min: float | Tensor | None = None, max: float | Tensor | None = None) -> Tensor",
      R"(Keeps elements within [min, max]; the gradient passes at the bounds.
@@ -337,7 +350,8 @@ Raises:
 Example:
     >>> cr.tensor([-2., 0.5, 3.]).clamp(min=0, max=1)
     tensor([0.0000, 0.5000, 1.0000])
-)", [](const Arguments& a) { return wrap(clamped(a)); }},
+)",
+     [](const Arguments& a) { return wrap(clamped(a)); }},
 };
 
 }  // namespace

@@ -1,9 +1,9 @@
 // in_place_methods.cpp - methods that change a tensor's own memory and return the tensor. Floor: bindings.
+#include "arguments.h"
 #include "chainrule/autograd/in_place.h"
 #include "chainrule/core/error.h"
 #include "chainrule/ops/creation.h"
 #include "chainrule/ops/functional.h"
-#include "arguments.h"
 #include "module.h"
 
 namespace chainrule::python {
@@ -51,31 +51,37 @@ Raises:
 Example:
     >>> cr.tensor([1., 2.]).add_(1)
     tensor([2., 3.])
-)", &changed_by<Add>, Scope::method},
-    {"sub_(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor", R"(Subtracts alpha * other in place; see add_.
+)",
+     &changed_by<Add>, Scope::method},
+    {"sub_(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor",
+     R"(Subtracts alpha * other in place; see add_.
 
 Example:
     >>> cr.tensor([1., 2.]).sub_(1)
     tensor([0., 1.])
-)", &changed_by<Sub>, Scope::method},
+)",
+     &changed_by<Sub>, Scope::method},
     {"mul_(input: Tensor, other: Tensor | float) -> Tensor", R"(Multiplies in place; see add_.
 
 Example:
     >>> cr.tensor([1., 2.]).mul_(3)
     tensor([3., 6.])
-)", &changed_by<Mul>, Scope::method},
+)",
+     &changed_by<Mul>, Scope::method},
     {"div_(input: Tensor, other: Tensor | float) -> Tensor", R"(Divides in place; see add_.
 
 Example:
     >>> cr.tensor([1., 2.]).div_(2)
     tensor([0.5000, 1.0000])
-)", &changed_by<Div>, Scope::method},
+)",
+     &changed_by<Div>, Scope::method},
     {"zero_(input: Tensor) -> Tensor", R"(Fills with zeros; the history ends here.
 
 Example:
     >>> cr.ones(2).zero_()
     tensor([0., 0.])
-)", [](const Arguments& a) { return filled_with(a, 0); }, Scope::method},
+)",
+     [](const Arguments& a) { return filled_with(a, 0); }, Scope::method},
     {"fill_(input: Tensor, value: float) -> Tensor", R"(Fills with one value; the history ends here.
 
 Raises:
@@ -84,8 +90,10 @@ Raises:
 Example:
     >>> cr.ones(2).fill_(3)
     tensor([3., 3.])
-)", [](const Arguments& a) { return filled_with(a, a.number(1)); }, Scope::method},
-    {"copy_(input: Tensor, source: Tensor | float) -> Tensor", R"(Takes the values of another tensor, broadcast and cast.
+)",
+     [](const Arguments& a) { return filled_with(a, a.number(1)); }, Scope::method},
+    {"copy_(input: Tensor, source: Tensor | float) -> Tensor",
+     R"(Takes the values of another tensor, broadcast and cast.
 
 Args:
     input: Any shape and dtype.
@@ -97,25 +105,32 @@ Raises:
 Example:
     >>> cr.zeros(2).copy_(cr.tensor([1, 2]))
     tensor([1., 2.])
-)", &copied_from, Scope::method},
-    {"uniform_(input: Tensor, low: float = 0, high: float = 1) -> Tensor", R"(Fills with random numbers, uniform on [low, high); not recorded.
+)",
+     &copied_from, Scope::method},
+    {"uniform_(input: Tensor, low: float = 0, high: float = 1) -> Tensor",
+     R"(Fills with random numbers, uniform on [low, high); not recorded.
 
 Example:
     >>> bool((cr.empty(100).uniform_(2, 3) >= 2).sum() == 100)
     True
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        uniform_(a.tensor(0), a.real(1, 0), a.real(2, 1));
        return new_reference(a[0]);
-     }, Scope::method},
-    {"normal_(input: Tensor, mean: float = 0, std: float = 1) -> Tensor", R"(Fills with normal random numbers; not recorded.
+     },
+     Scope::method},
+    {"normal_(input: Tensor, mean: float = 0, std: float = 1) -> Tensor",
+     R"(Fills with normal random numbers; not recorded.
 
 Example:
     >>> cr.empty(2).normal_(3, 0)
     tensor([3., 3.])
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        normal_(a.tensor(0), a.real(1, 0), a.real(2, 1));
        return new_reference(a[0]);
-     }, Scope::method},
+     },
+     Scope::method},
 };
 
 }  // namespace

@@ -25,10 +25,12 @@ enum class Kind { integer, slice, newaxis, ellipsis, array, mask };
 
 struct Item {
   Kind kind;
-  int64_t value = 0;          // integer
+  int64_t value = 0;  // integer
   int64_t start = 0, stop = 0, step = 1;
-  Tensor tensor;              // array: int64; mask: bool
-  int dims() const { return kind == Kind::newaxis || kind == Kind::ellipsis ? 0 : kind == Kind::mask ? tensor.ndim() : 1; }
+  Tensor tensor;  // array: int64; mask: bool
+  int dims() const {
+    return kind == Kind::newaxis || kind == Kind::ellipsis ? 0 : kind == Kind::mask ? tensor.ndim() : 1;
+  }
 };
 
 Item slice_item(PyObject* o) {
@@ -62,7 +64,9 @@ Item sequence_item(PyObject* o) {
   return tensor_item(tensor.numel() == 0 && !has_buffer(o) ? Tensor::empty(DType::int64, tensor.shape()) : tensor);
 }
 
-bool has_length(PyObject* o) { return !PyUnicode_Check(o) && !PyBytes_Check(o) && !PyDict_Check(o) && PySequence_Check(o); }
+bool has_length(PyObject* o) {
+  return !PyUnicode_Check(o) && !PyBytes_Check(o) && !PyDict_Check(o) && PySequence_Check(o);
+}
 
 Item item_from(PyObject* o) {
   if (o == Py_None) return {.kind = Kind::newaxis, .tensor = {}};
@@ -71,7 +75,8 @@ Item item_from(PyObject* o) {
   if (PyLong_Check(o)) return {.kind = Kind::integer, .value = int64_from(o, op_name), .tensor = {}};
   if (PySlice_Check(o)) return slice_item(o);
   if (is_tensor(o)) return tensor_item(share(o));
-  if (PyList_Check(o) || PyTuple_Check(o) || (has_buffer(o) && has_length(o)) || PyRange_Check(o)) return sequence_item(o);
+  if (PyList_Check(o) || PyTuple_Check(o) || (has_buffer(o) && has_length(o)) || PyRange_Check(o))
+    return sequence_item(o);
   if (PyIndex_Check(o)) return {.kind = Kind::integer, .value = int64_from(o, op_name), .tensor = {}};
   fail(ErrorKind::dtype, op_name, "a " + type_name(o), "an index is an int, a slice, None, ..., or integers or bools");
 }
@@ -81,8 +86,7 @@ std::vector<Item> items_from(PyObject* key, const Tensor& x) {
   std::vector<Item> items;
   if (PyTuple_Check(key))
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) items.push_back(item_from(PyTuple_GET_ITEM(key, i)));
-  else
-    items.push_back(item_from(key));
+  else items.push_back(item_from(key));
   int used = 0, ellipses = 0;
   for (const Item& item : items) {
     used += item.dims();
@@ -99,7 +103,7 @@ std::vector<Item> items_from(PyObject* key, const Tensor& x) {
 
 struct Arrays {
   std::vector<Tensor> tensors;
-  std::vector<int> dims;   // of the tensor as it is after the basic indices
+  std::vector<int> dims;  // of the tensor as it is after the basic indices
   bool separated = false;  // something stands between them
 };
 
@@ -107,8 +111,9 @@ struct Arrays {
 void add_mask(Arrays& arrays, const Tensor& mask, const Tensor& x, int dim) {
   for (int d = 0; d < mask.ndim(); ++d)
     if (mask.size(d) != x.size(dim + d))
-      fail(ErrorKind::index, op_name, "a mask of shape " + to_string(mask.shape()) + " for a tensor of shape " +
-           to_string(x.shape()), "the sizes must be equal");
+      fail(ErrorKind::index, op_name,
+           "a mask of shape " + to_string(mask.shape()) + " for a tensor of shape " + to_string(x.shape()),
+           "the sizes must be equal");
   const Tensor positions = nonzero(mask);
   for (int d = 0; d < mask.ndim(); ++d) {
     arrays.tensors.push_back(select(positions, 1, d));
@@ -137,7 +142,8 @@ Tensor read(const Tensor& x, const std::vector<Item>& items) {
   int dim = 0;
   bool gap = false;  // since the last array
   for (const Item& item : items) {
-    const bool is_array = item.kind == Kind::array || item.kind == Kind::mask || (any_array && item.kind == Kind::integer);
+    const bool is_array =
+        item.kind == Kind::array || item.kind == Kind::mask || (any_array && item.kind == Kind::integer);
     arrays.separated |= is_array && gap && !arrays.tensors.empty();
     gap = !is_array && !arrays.tensors.empty();
     switch (item.kind) {
@@ -185,8 +191,9 @@ bool selects_by_array(const std::vector<Item>& items) {
 
 void check_fits(const Tensor& value, const Tensor& part) {
   const auto refuse = [&] {
-    fail(ErrorKind::shape, "setitem", "a value of shape " + to_string(value.shape()) + " for elements of shape " +
-         to_string(part.shape()), "the value must broadcast to the shape of the elements");
+    fail(ErrorKind::shape, "setitem",
+         "a value of shape " + to_string(value.shape()) + " for elements of shape " + to_string(part.shape()),
+         "the value must broadcast to the shape of the elements");
   };
   const int lead = part.ndim() - value.ndim();
   for (int d = 0; d < value.ndim(); ++d) {
@@ -198,8 +205,8 @@ void check_fits(const Tensor& value, const Tensor& part) {
 void check_recordable(const Tensor& x, const Tensor& value) {
   if (!grad_enabled()) return;
   if (x.requires_grad() && x.is_leaf())
-    fail(ErrorKind::graph, "setitem", "a leaf that requires gradients", "a leaf cannot change while gradients are recorded",
-         "use `with no_grad():`");
+    fail(ErrorKind::graph, "setitem", "a leaf that requires gradients",
+         "a leaf cannot change while gradients are recorded", "use `with no_grad():`");
   if (x.requires_grad() || value.requires_grad())
     fail(ErrorKind::graph, "setitem", "a change of part of a tensor whose history is recorded",
          "its history could no longer describe its value", "build it with where(), cat() or stack(), or detach()");
@@ -302,8 +309,12 @@ void* slot(F* function) {
 
 std::span<const PyType_Slot> indexing_slots() {
   static const PyType_Slot slots[] = {
-      {Py_mp_subscript, slot(subscript)}, {Py_mp_ass_subscript, slot(assign_subscript)}, {Py_mp_length, slot(length)},
-      {Py_sq_length, slot(length)},       {Py_sq_item, slot(row)},                       {Py_sq_contains, slot(contains)},
+      {Py_mp_subscript, slot(subscript)},
+      {Py_mp_ass_subscript, slot(assign_subscript)},
+      {Py_mp_length, slot(length)},
+      {Py_sq_length, slot(length)},
+      {Py_sq_item, slot(row)},
+      {Py_sq_contains, slot(contains)},
       {Py_tp_iter, slot(iterate)},
   };
   return slots;

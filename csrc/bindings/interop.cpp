@@ -74,7 +74,8 @@ struct Buffer {
   Buffer(PyObject* o, int flags, std::string_view op) {
     if (PyObject_GetBuffer(o, &view, flags) == 0) return;
     PyErr_Clear();
-    fail(ErrorKind::dtype, op, "a " + type_name(o) + " that offers no plain memory", supported, "convert it with .astype()");
+    fail(ErrorKind::dtype, op, "a " + type_name(o) + " that offers no plain memory", supported,
+         "convert it with .astype()");
   }
   ~Buffer() { PyBuffer_Release(&view); }
   Buffer(const Buffer&) = delete;
@@ -93,8 +94,10 @@ DType dtype_of(const Py_buffer& view, std::string_view op) {
     if (std::strchr("ilq", code) && view.itemsize == 8) return DType::int64;
     if (std::strchr("ilq", code) && view.itemsize == 4) return DType::int32;
   }
-  fail(ErrorKind::dtype, op, std::string("elements of format '") + (view.format ? view.format : "B") + "' (" +
-       std::to_string(view.itemsize) + " bytes)", supported, "convert them with .astype()");
+  fail(ErrorKind::dtype, op,
+       std::string("elements of format '") + (view.format ? view.format : "B") + "' (" + std::to_string(view.itemsize) +
+           " bytes)",
+       supported, "convert them with .astype()");
 }
 
 Shape shape_of(const Py_buffer& view) {
@@ -145,7 +148,8 @@ Raises:
 >>> t = cr.from_numpy(a)
 >>> a[0] = 5
 >>> t
-tensor([5., 1.]))", from_numpy, Scope::function},
+tensor([5., 1.]))",
+     from_numpy, Scope::function},
     {"frombuffer(buffer: Any, dtype: dtype, shape: int | Sequence[int]) -> Tensor",
      R"(A tensor with a copy of raw bytes, read as row-major elements in native byte order.
 
@@ -158,20 +162,23 @@ Raises:
     ValueError: The number of bytes does not match.
 
 >>> cr.frombuffer(b"\x01\x00\x00\x00\x02\x00\x00\x00", dtype=cr.int32, shape=(2,))
-tensor([1, 2], dtype=chainrule.int32))", from_buffer, Scope::function},
+tensor([1, 2], dtype=chainrule.int32))",
+     from_buffer, Scope::function},
     {"numpy(input: Tensor) -> Any", R"(The tensor as a NumPy array on the same memory.
 
 Raises:
     RuntimeError: The tensor requires gradients; detach() it first.
 
 >>> cr.ones(2).numpy()
-array([1., 1.], dtype=float32))", numpy, Scope::method},
+array([1., 1.], dtype=float32))",
+     numpy, Scope::method},
     {"__array__(input: Tensor, dtype: Any = None, copy: bool | None = None) -> Any",
      R"(What numpy.asarray() calls when it does not use the buffer protocol.
 
 >>> import numpy as np
 >>> np.asarray(cr.ones(2)).sum().item()
-2.0)", array, Scope::method},
+2.0)",
+     array, Scope::method},
 };
 
 template <class F>
@@ -205,9 +212,7 @@ Tensor share_buffer(PyObject* o, std::string_view op) {
            "negative or uneven strides cannot be shared", "pass a .copy()");
     strides.push_back(view.strides[d] / view.itemsize);
   }
-  auto give_back = [](void* owner) {
-    with_gil([&] { delete static_cast<Buffer*>(owner); });
-  };
+  auto give_back = [](void* owner) { with_gil([&] { delete static_cast<Buffer*>(owner); }); };
   Tensor result = Tensor::wrap(dtype, shape, strides, view.buf, give_back, buffer.get());
   buffer.release();
   return result;
@@ -227,8 +232,9 @@ Tensor tensor_from_bytes(PyObject* o, DType dtype, IntSpan shape, std::string_vi
   const Buffer buffer(o, PyBUF_SIMPLE, op);
   const int64_t bytes = result.numel() * size_of(dtype);
   if (buffer.view.len != bytes)
-    fail(ErrorKind::value, op, std::to_string(buffer.view.len) + " bytes for shape " + to_string(shape) + " of " +
-         name_of(dtype), "there must be " + std::to_string(bytes));
+    fail(ErrorKind::value, op,
+         std::to_string(buffer.view.len) + " bytes for shape " + to_string(shape) + " of " + name_of(dtype),
+         "there must be " + std::to_string(bytes));
   if (bytes) std::memcpy(result.data(), buffer.view.buf, static_cast<size_t>(bytes));
   if (dtype == DType::boolean)
     for (int64_t i = 0; i < bytes; ++i) result.data<uint8_t>()[i] = result.data<uint8_t>()[i] != 0;

@@ -1,6 +1,6 @@
 // module.cpp - table of contents of chainrule._C. Floor: bindings.
-#include "chainrule/ops/op_table.h"
 #include "module.h"
+#include "chainrule/ops/op_table.h"
 #include "tensor_type.h"
 
 PYBIND11_MODULE(_C, m) {

@@ -36,18 +36,22 @@ void add_node_type(py::module_& m) {
 >>> x = cr.tensor(2., requires_grad=True)
 >>> (x * 3).grad_fn
 <Node mul>)")
-      .def_property_readonly("name", [](const NodeObject& self) { return self.node()->name(); },
-                             "Name of the op; 'leaf' for the accumulator of a leaf.")
+      .def_property_readonly(
+          "name", [](const NodeObject& self) { return self.node()->name(); },
+          "Name of the op; 'leaf' for the accumulator of a leaf.")
       .def_property_readonly("next_functions", next_functions,
                              "For each input (node, output number); node is None where no gradient flows.")
-      .def_property_readonly("variable", [](const NodeObject& self) {
-        return self.node()->is_leaf() ? Tensor::share(self.node()->leaf) : Tensor();
-      }, "The leaf that this accumulates into; None in other nodes, or when the leaf is gone.")
-      .def_property_readonly("sequence", [](const NodeObject& self) { return self.node()->sequence; },
-                             "Larger than that of all nodes the inputs come from; 0 for leaves.")
-      .def("__eq__", [](const NodeObject& self, const py::object& other) {
-        return py::isinstance<NodeObject>(other) && other.cast<const NodeObject&>().node() == self.node();
-      })
+      .def_property_readonly(
+          "variable",
+          [](const NodeObject& self) { return self.node()->is_leaf() ? Tensor::share(self.node()->leaf) : Tensor(); },
+          "The leaf that this accumulates into; None in other nodes, or when the leaf is gone.")
+      .def_property_readonly(
+          "sequence", [](const NodeObject& self) { return self.node()->sequence; },
+          "Larger than that of all nodes the inputs come from; 0 for leaves.")
+      .def("__eq__",
+           [](const NodeObject& self, const py::object& other) {
+             return py::isinstance<NodeObject>(other) && other.cast<const NodeObject&>().node() == self.node();
+           })
       .def("__hash__", [](const NodeObject& self) { return std::hash<const void*>()(self.node()); })
       .def("__repr__", [](const NodeObject& self) { return "<Node " + std::string(self.node()->name()) + ">"; });
 }

@@ -19,7 +19,8 @@ PyObject* run_op(int id, std::span<const Tensor* const> inputs) {
 
 // The other operand as a tensor; empty when it is no number.
 Tensor number_operand(PyObject* o, const Tensor& beside, std::string_view op) {
-  if (PyFloat_CheckExact(o)) [[likely]] return beside.constant(PyFloat_AS_DOUBLE(o));
+  if (PyFloat_CheckExact(o)) [[likely]]
+    return beside.constant(PyFloat_AS_DOUBLE(o));
   const auto scalar = scalar_from(o, op);
   return scalar ? constant_beside(beside, *scalar) : Tensor();
 }

@@ -1,12 +1,12 @@
 // op_calls.cpp - every op of the table as a function of `_C.ops`, and the public elementwise ones as functions of the
 // module and methods of Tensor. One caller reads arity and attributes from the row: nothing is written per op.
 // Floor: bindings.
+#include "op_calls.h"
+#include "arguments.h"
 #include "chainrule/kernels/kernel_table.h"
 #include "chainrule/ops/functional.h"
 #include "chainrule/ops/op_rules.h"
-#include "arguments.h"
 #include "module.h"
-#include "op_calls.h"
 #include "op_docs.h"
 #include "scalars.h"
 #include "values_indices.h"
@@ -57,12 +57,14 @@ std::vector<Tensor> variadic_inputs(const Arguments& a, size_t* used) {
   PyObject* first = rest.empty() ? a[0] : rest[0];
   std::vector<Tensor> inputs;
   auto add = [&](PyObject* o) {
-    if (!is_tensor(o)) fail(ErrorKind::dtype, a.op(), "a " + type_name(o) + " among the inputs", "they must be Tensors");
+    if (!is_tensor(o))
+      fail(ErrorKind::dtype, a.op(), "a " + type_name(o) + " among the inputs", "they must be Tensors");
     inputs.push_back(share(o));
   };
   if (PyList_Check(first) || PyTuple_Check(first)) {
     const py::object items = owned(PySequence_Fast(first, ""));
-    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(items.ptr()); ++k) add(PySequence_Fast_GET_ITEM(items.ptr(), k));
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(items.ptr()); ++k)
+      add(PySequence_Fast_GET_ITEM(items.ptr(), k));
     *used = 1;
     if (inputs.empty()) fail(ErrorKind::value, a.op(), "no tensors", "there must be at least one");
   } else {
@@ -178,7 +180,8 @@ void add_op(py::module_& m, py::dict& namespace_of_ops) {
     namespace_of_ops[row.info->name] =
         new_function(m, signature.name, signature.text + "\n\n" + doc, &op_entry<id, false>);
   }
-  namespace_of_ops[row.info->name] = owned(PyStaticMethod_New(namespace_of_ops[row.info->name].cast<py::object>().ptr()));
+  namespace_of_ops[row.info->name] =
+      owned(PyStaticMethod_New(namespace_of_ops[row.info->name].cast<py::object>().ptr()));
 }
 
 PyObject* op_names(const Arguments&) {
@@ -194,7 +197,8 @@ Example:
     >>> from chainrule import _C
     >>> "tanh" in _C.op_names()
     True
-)", &op_names, Scope::function},
+)",
+     &op_names, Scope::function},
 };
 
 }  // namespace

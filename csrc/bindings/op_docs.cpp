@@ -96,7 +96,8 @@ std::string op_doc(const OpRow& row) {
     const auto names = input_names(row);
     for (size_t k = 0; k < names.size(); ++k) text += "    " + names[k] + ": " + input_text(row, k) + "\n";
     for (const FieldRow& field : row.fields) text += std::string("    ") + field.name + ": an attribute of the op.\n";
-    text += std::string("\nReturns:\n    ") + (row.inputs > 1 ? "The shape the inputs broadcast to" : "The shape of x") +
+    text += std::string("\nReturns:\n    ") +
+            (row.inputs > 1 ? "The shape the inputs broadcast to" : "The shape of x") +
             (row.mask_output ? ", bool; no gradient.\n" : ", the dtype the inputs promote to.\n");
     const std::string gradient = gradient_formula(row);
     if (!gradient.empty()) text += "\nGradient:\n" + indented(gradient);

@@ -24,8 +24,7 @@ int64_t int64_from(PyObject* o, std::string_view op) {
   const py::object index = owned(PyNumber_Index(o));
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
-  if (overflow != 0)
-    fail(ErrorKind::value, op, "the integer " + std::string(py::str(index)), "it must fit in 64 bits");
+  if (overflow != 0) fail(ErrorKind::value, op, "the integer " + std::string(py::str(index)), "it must fit in 64 bits");
   return value;
 }
 

@@ -1,7 +1,7 @@
 // shape_functions.cpp - functions and methods that rearrange: views, joining, indexing by arrays. Floor: bindings.
+#include "arguments.h"
 #include "chainrule/ops/functional.h"
 #include "chainrule/ops/op_rules.h"
-#include "arguments.h"
 #include "module.h"
 #include "op_calls.h"
 
@@ -10,7 +10,8 @@ namespace chainrule::python {
 namespace {
 
 constexpr Function table[] = {
-    {"reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor", R"(The same elements in row-major order, in another shape.
+    {"reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor",
+     R"(The same elements in row-major order, in another shape.
 
 Args:
     input: Any shape and dtype.
@@ -26,7 +27,8 @@ Example:
     >>> cr.arange(6).reshape(2, -1)
     tensor([[0, 1, 2],
             [3, 4, 5]])
-)", [](const Arguments& a) { return wrap(reshape(a.tensor(0), a.sizes(1))); }},
+)",
+     [](const Arguments& a) { return wrap(reshape(a.tensor(0), a.sizes(1))); }},
 
     {"view(input: Tensor, *shape: int | Sequence[int]) -> Tensor", R"(Like reshape, but never copies.
 
@@ -44,7 +46,8 @@ Example:
     >>> cr.arange(4).view(2, 2)
     tensor([[0, 1],
             [2, 3]])
-)", [](const Arguments& a) { return wrap(view(a.tensor(0), a.sizes(1))); }, Scope::method},
+)",
+     [](const Arguments& a) { return wrap(view(a.tensor(0), a.sizes(1))); }, Scope::method},
 
     {"transpose(input: Tensor, dim0: int, dim1: int) -> Tensor", R"(Swaps two dims, without a copy.
 
@@ -62,7 +65,8 @@ Raises:
 Example:
     >>> cr.zeros(2, 3, 4).transpose(0, 2).shape
     (4, 3, 2)
-)", [](const Arguments& a) { return wrap(transpose(a.tensor(0), a.integer(1), a.integer(2))); }},
+)",
+     [](const Arguments& a) { return wrap(transpose(a.tensor(0), a.integer(1), a.integer(2))); }},
 
     {"t(input: Tensor) -> Tensor", R"(The transpose of a matrix; vectors and scalars stay as they are.
 
@@ -78,7 +82,8 @@ Raises:
 Example:
     >>> cr.zeros(2, 3).t().shape
     (3, 2)
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        const Tensor x = a.tensor(0);
        if (x.ndim() > 2)
          fail(ErrorKind::shape, "t", "x has shape " + to_string(x.shape()), "it must have at most 2 dimensions",
@@ -102,7 +107,8 @@ Raises:
 Example:
     >>> cr.zeros(2, 3, 4).permute(2, 0, 1).shape
     (4, 2, 3)
-)", [](const Arguments& a) { return wrap(permute(a.tensor(0), a.sizes(1))); }},
+)",
+     [](const Arguments& a) { return wrap(permute(a.tensor(0), a.sizes(1))); }},
 
     {"expand(input: Tensor, *shape: int | Sequence[int]) -> Tensor", R"(Repeats dims of size 1 without a copy.
 
@@ -120,7 +126,8 @@ Example:
     >>> cr.tensor([[1], [2]]).expand(2, 3)
     tensor([[1, 1, 1],
             [2, 2, 2]])
-)", [](const Arguments& a) { return wrap(expand(a.tensor(0), a.sizes(1))); }, Scope::method},
+)",
+     [](const Arguments& a) { return wrap(expand(a.tensor(0), a.sizes(1))); }, Scope::method},
 
     {"expand_as(input: Tensor, other: Tensor) -> Tensor", R"(Repeats dims of size 1 to the shape of another tensor.
 
@@ -137,7 +144,8 @@ Raises:
 Example:
     >>> cr.tensor([[1], [2]]).expand_as(cr.ones(2, 3)).shape
     (2, 3)
-)", [](const Arguments& a) { return wrap(expand(a.tensor(0), a.tensor(1).shape())); }, Scope::method},
+)",
+     [](const Arguments& a) { return wrap(expand(a.tensor(0), a.tensor(1).shape())); }, Scope::method},
 
     {"squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor", R"(Drops dims of size 1.
 
@@ -154,7 +162,8 @@ Raises:
 Example:
     >>> cr.zeros(2, 1, 3).squeeze(1).shape
     (2, 3)
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        if (!a.has(1)) return wrap(squeeze(a.tensor(0)));
        const Shape dims = a.integers(1);
        return wrap(squeeze(a.tensor(0), IntSpan(dims)));
@@ -175,7 +184,8 @@ Raises:
 Example:
     >>> cr.zeros(2, 3).unsqueeze(1).shape
     (2, 1, 3)
-)", [](const Arguments& a) { return wrap(unsqueeze(a.tensor(0), a.integer(1))); }},
+)",
+     [](const Arguments& a) { return wrap(unsqueeze(a.tensor(0), a.integer(1))); }},
 
     {"flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor", R"(Merges neighbouring dims into one.
 
@@ -194,7 +204,8 @@ Raises:
 Example:
     >>> cr.zeros(2, 3, 4).flatten(1).shape
     (2, 12)
-)", [](const Arguments& a) { return wrap(flatten(a.tensor(0), a.integer(1, 0), a.integer(2, -1))); }},
+)",
+     [](const Arguments& a) { return wrap(flatten(a.tensor(0), a.integer(1, 0), a.integer(2, -1))); }},
 
     {"broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor", R"(Repeats dims of size 1 without a copy.
 
@@ -212,7 +223,8 @@ Example:
     >>> cr.broadcast_to(cr.tensor([1, 2]), (2, 2))
     tensor([[1, 2],
             [1, 2]])
-)", [](const Arguments& a) { return wrap(expand(a.tensor(0), a.integers(1))); }},
+)",
+     [](const Arguments& a) { return wrap(expand(a.tensor(0), a.integers(1))); }},
 
     {"cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor", R"(Joins tensors along an existing dim.
 
@@ -230,12 +242,14 @@ Raises:
 Example:
     >>> cr.cat([cr.tensor([1, 2]), cr.tensor([3])])
     tensor([1, 2, 3])
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        auto tensors = a.tensors(0);
        conform_inputs(id_of<Cat>, tensors);
        if (tensors.empty()) fail(ErrorKind::value, "cat", "no tensors", "there must be at least one");
        return wrap(Tensor::call_many(Cat{a.integer(1, 0)}, tensors));
-     }, Scope::function},
+     },
+     Scope::function},
 
     {"stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor", R"(Joins tensors of one shape along a new dim.
 
@@ -254,13 +268,16 @@ Example:
     >>> cr.stack([cr.tensor([1, 2]), cr.tensor([3, 4])])
     tensor([[1, 2],
             [3, 4]])
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        auto tensors = a.tensors(0);
        conform_inputs(id_of<Cat>, tensors);
        return wrap(stack(tensors, a.integer(1, 0)));
-     }, Scope::function},
+     },
+     Scope::function},
 
-    {"gather(input: Tensor, dim: int, index: Tensor) -> Tensor", R"(Picks one element per position of an index along a dim.
+    {"gather(input: Tensor, dim: int, index: Tensor) -> Tensor",
+     R"(Picks one element per position of an index along a dim.
 
 y[i, j] = input[i, index[i, j]] for dim=1, and so on.
 
@@ -281,7 +298,8 @@ Example:
     >>> cr.gather(cr.tensor([[1, 2], [3, 4]]), 1, cr.tensor([[1], [0]]))
     tensor([[2],
             [3]])
-)", [](const Arguments& a) {
+)",
+     [](const Arguments& a) {
        std::vector<Tensor> inputs{a.tensor(0), a.tensor(2)};
        conform_inputs(id_of<Gather>, inputs);
        return wrap(gather(inputs[0], a.integer(1), inputs[1]));
@@ -299,7 +317,8 @@ Example:
     >>> cr.nonzero(cr.tensor([0, 3, 0, 4]))
     tensor([[1],
             [3]])
-)", [](const Arguments& a) { return wrap(nonzero(a.tensor(0))); }},
+)",
+     [](const Arguments& a) { return wrap(nonzero(a.tensor(0))); }},
 };
 
 }  // namespace

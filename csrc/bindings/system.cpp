@@ -42,11 +42,13 @@ Raises:
 
 >>> cr.set_num_threads(2)
 >>> cr.get_num_threads()
-2)", set_threads, Scope::function},
+2)",
+     set_threads, Scope::function},
     {"get_num_threads() -> int", R"(How many threads large operations use.
 
 >>> cr.get_num_threads() >= 1
-True)", get_threads, Scope::function},
+True)",
+     get_threads, Scope::function},
     {"isa() -> str", "The instruction set that the kernels use now, such as 'x86-64-v3'.", isa, Scope::function},
     {"available_isas() -> list[str]", "The instruction sets that this CPU has, lowest first.", available_isas,
      Scope::function},

@@ -1,8 +1,8 @@
 // tensor_methods.cpp - methods of Tensor that ask, convert and copy. Floor: bindings.
+#include "arguments.h"
 #include "chainrule/core/error.h"
 #include "chainrule/ops/functional.h"
 #include "chainrule/ops/op_rules.h"
-#include "arguments.h"
 #include "dtypes.h"
 #include "interop.h"
 #include "module.h"
@@ -139,68 +139,80 @@ Example:
     (2, 3)
     >>> cr.zeros(2, 3).size(-1)
     3
-)", [](const Arguments& a) { return one_or_all(a, a.tensor(0).shape()); }, Scope::method},
-    {"stride(input: Tensor, dim: int | None = None) -> Any", R"(The distance in memory, in elements, between neighbours along each dim, or one dim.
+)",
+     [](const Arguments& a) { return one_or_all(a, a.tensor(0).shape()); }, Scope::method},
+    {"stride(input: Tensor, dim: int | None = None) -> Any",
+     R"(The distance in memory, in elements, between neighbours along each dim, or one dim.
 
 Example:
     >>> cr.zeros(2, 3).stride()
     (3, 1)
-)", [](const Arguments& a) { return one_or_all(a, a.tensor(0).strides()); }, Scope::method},
+)",
+     [](const Arguments& a) { return one_or_all(a, a.tensor(0).strides()); }, Scope::method},
     {"dim(input: Tensor) -> int", R"(The number of dims.
 
 Example:
     >>> cr.zeros(2, 3).dim()
     2
-)", [](const Arguments& a) { return integer(a.tensor(0).ndim()); }, Scope::method},
+)",
+     [](const Arguments& a) { return integer(a.tensor(0).ndim()); }, Scope::method},
     {"numel(input: Tensor) -> int", R"(The number of elements.
 
 Example:
     >>> cr.zeros(2, 3).numel()
     6
-)", [](const Arguments& a) { return integer(a.tensor(0).numel()); }},
+)",
+     [](const Arguments& a) { return integer(a.tensor(0).numel()); }},
     {"nelement(input: Tensor) -> int", R"(The number of elements.
 
 Example:
     >>> cr.zeros(2, 3).nelement()
     6
-)", [](const Arguments& a) { return integer(a.tensor(0).numel()); }, Scope::method},
+)",
+     [](const Arguments& a) { return integer(a.tensor(0).numel()); }, Scope::method},
     {"element_size(input: Tensor) -> int", R"(Bytes of one element.
 
 Example:
     >>> cr.zeros(2).element_size()
     4
-)", [](const Arguments& a) { return integer(size_of(a.tensor(0).dtype())); }, Scope::method},
+)",
+     [](const Arguments& a) { return integer(size_of(a.tensor(0).dtype())); }, Scope::method},
     {"storage_offset(input: Tensor) -> int", R"(Where in its memory the first element lies, in elements.
 
 Example:
     >>> cr.arange(5)[2:].storage_offset()
     2
-)", [](const Arguments& a) { return integer(storage_offset(a.tensor(0))); }, Scope::method},
+)",
+     [](const Arguments& a) { return integer(storage_offset(a.tensor(0))); }, Scope::method},
     {"data_ptr(input: Tensor) -> int", R"(The address of the first element.
 
 Example:
     >>> x = cr.zeros(2)
     >>> x.data_ptr() == x.detach().data_ptr()
     True
-)", [](const Arguments& a) { return checked(PyLong_FromVoidPtr(a.tensor(0).data())); }, Scope::method},
+)",
+     [](const Arguments& a) { return checked(PyLong_FromVoidPtr(a.tensor(0).data())); }, Scope::method},
     {"is_contiguous(input: Tensor) -> bool", R"(Whether the elements lie in memory in row-major order without gaps.
 
 Example:
     >>> cr.zeros(2, 3).T.is_contiguous()
     False
-)", [](const Arguments& a) { return PyBool_FromLong(a.tensor(0).is_contiguous()); }, Scope::method},
+)",
+     [](const Arguments& a) { return PyBool_FromLong(a.tensor(0).is_contiguous()); }, Scope::method},
     {"contiguous(input: Tensor) -> Tensor", R"(The tensor itself if it is contiguous, else a contiguous copy.
 
 Example:
     >>> cr.zeros(2, 3).T.contiguous().stride()
     (2, 1)
-)", &contiguous_method, Scope::method},
+)",
+     &contiguous_method, Scope::method},
     {"is_floating_point(input: Tensor) -> bool", R"(Whether the dtype is float32 or float64.
 
 Example:
     >>> cr.zeros(2).is_floating_point()
     True
-)", [](const Arguments& a) { return PyBool_FromLong(is_floating(a.tensor(0).dtype())); }},
+)",
+     [](const Arguments& a) { return PyBool_FromLong(is_floating(a.tensor(0).dtype())); }},
     {"item(input: Tensor) -> Any", R"(The value of a tensor with one element as a Python number.
 
 Raises:
@@ -209,15 +221,22 @@ Raises:
 Example:
     >>> cr.tensor([2.5]).item()
     2.5
-)", &item, Scope::method},
+)",
+     &item, Scope::method},
     {"tolist(input: Tensor) -> Any", R"(The elements as nested lists of Python numbers; a number for a 0-d tensor.
 
 Example:
     >>> cr.tensor([[1, 2], [3, 4]]).tolist()
     [[1, 2], [3, 4]]
-)", [](const Arguments& a) { const Tensor x = a.tensor(0); return nested_list(x, 0, x.data<char>()); }, Scope::method},
+)",
+     [](const Arguments& a) {
+       const Tensor x = a.tensor(0);
+       return nested_list(x, 0, x.data<char>());
+     },
+     Scope::method},
     {"to(input: Tensor, target: dtype | Tensor | str | None = None, dtype: dtype | None = None, "
-     "device: str | None = None, copy: bool = False) -> Tensor", R"(The tensor in another dtype, itself if nothing changes.
+     "device: str | None = None, copy: bool = False) -> Tensor",
+     R"(The tensor in another dtype, itself if nothing changes.
 
 Args:
     input: Any shape and dtype.
@@ -232,13 +251,15 @@ Raises:
 Example:
     >>> cr.tensor([1.75, -2.5]).to(cr.int64)
     tensor([ 1, -2])
-)", &to, Scope::method},
+)",
+     &to, Scope::method},
     {"type_as(input: Tensor, other: Tensor) -> Tensor", R"(The tensor in the dtype of another one.
 
 Example:
     >>> cr.tensor([1.5]).type_as(cr.tensor([2]))
     tensor([1])
-)", [](const Arguments& a) { return converted(a, a.tensor(1).dtype()); }, Scope::method},
+)",
+     [](const Arguments& a) { return converted(a, a.tensor(1).dtype()); }, Scope::method},
     {"float(input: Tensor) -> Tensor", "As float32.\n\nExample:\n    >>> cr.tensor([1]).float()\n    tensor([1.])\n",
      [](const Arguments& a) { return converted(a, DType::float32); }, Scope::method},
     {"double(input: Tensor) -> Tensor",
@@ -260,14 +281,17 @@ Example:
     tensor([0., 0.])
     >>> x
     tensor([1., 1.])
-)", [](const Arguments& a) { return wrap(Tensor::call(Clone{}, a.tensor(0))); }},
+)",
+     [](const Arguments& a) { return wrap(Tensor::call(Clone{}, a.tensor(0))); }},
     {"detach(input: Tensor) -> Tensor", R"(The same memory without history: gradients do not flow through it.
 
 Example:
     >>> cr.ones(2, requires_grad=True).detach().requires_grad
     False
-)", [](const Arguments& a) { return wrap(detach(a.tensor(0))); }, Scope::method},
-    {"requires_grad_(input: Tensor, requires_grad: bool = True) -> Tensor", R"(Sets requires_grad and returns the tensor.
+)",
+     [](const Arguments& a) { return wrap(detach(a.tensor(0))); }, Scope::method},
+    {"requires_grad_(input: Tensor, requires_grad: bool = True) -> Tensor",
+     R"(Sets requires_grad and returns the tensor.
 
 Raises:
     TypeError: The dtype is not floating.
@@ -276,8 +300,10 @@ Raises:
 Example:
     >>> cr.ones(2).requires_grad_()
     tensor([1., 1.], requires_grad=True)
-)", &requires_grad_method, Scope::method},
-    {"retain_grad(input: Tensor) -> None", R"(Lets backward() keep the gradient of this result in .grad, as it does for leaves.
+)",
+     &requires_grad_method, Scope::method},
+    {"retain_grad(input: Tensor) -> None",
+     R"(Lets backward() keep the gradient of this result in .grad, as it does for leaves.
 
 Raises:
     RuntimeError: The tensor does not require gradients.
@@ -288,18 +314,26 @@ Example:
     >>> y.sum().backward()
     >>> y.grad
     tensor([1., 1.])
-)", [](const Arguments& a) { a.tensor(0).retain_grad(); return py::none().release().ptr(); }, Scope::method},
+)",
+     [](const Arguments& a) {
+       a.tensor(0).retain_grad();
+       return py::none().release().ptr();
+     },
+     Scope::method},
     {"__deepcopy__(input: Tensor, memo: dict[int, Any]) -> Tensor", "For copy.deepcopy; leaves only.", &deepcopy,
      Scope::method},
-    {"__reduce_ex__(input: Tensor, protocol: Any) -> tuple[Any, ...]", "For pickle; leaves only.", &reduce, Scope::method},
+    {"__reduce_ex__(input: Tensor, protocol: Any) -> tuple[Any, ...]", "For pickle; leaves only.", &reduce,
+     Scope::method},
     {"__format__(input: Tensor, format_spec: str) -> str", "A 0-d tensor is formatted as its value.", &format,
      Scope::method},
     {"_rebuild(buffer: bytes, dtype: dtype, shape: Sequence[int], requires_grad: bool) -> Tensor",
-     "What unpickling a tensor calls.", [](const Arguments& a) {
+     "What unpickling a tensor calls.",
+     [](const Arguments& a) {
        Tensor result = tensor_from_bytes(a[0], a.dtype(1), a.integers(2), a.op());
        result.requires_grad_(a.boolean(3, false));
        return wrap(std::move(result));
-     }, Scope::function},
+     },
+     Scope::function},
 };
 
 }  // namespace

@@ -64,8 +64,8 @@ int set_data(PyObject* self, PyObject* value, void*) {
       fail(ErrorKind::dtype, "data", value ? "a " + type_name(value) : "a deletion", "it must be a Tensor");
     const Tensor old = share(self);
     if (!old.is_leaf())
-      fail(ErrorKind::graph, "data", std::string("the result of ") + old->node->name(), "only leaves can take other data",
-           "use copy_() or detach()");
+      fail(ErrorKind::graph, "data", std::string("the result of ") + old->node->name(),
+           "only leaves can take other data", "use copy_() or detach()");
     Tensor alias = share(value).alias();
     alias.requires_grad_(old.requires_grad());
     const Tensor grad = old.grad();
@@ -76,24 +76,30 @@ int set_data(PyObject* self, PyObject* value, void*) {
 }
 
 PyGetSetDef properties[] = {
-    {"shape", property<get_shape>, nullptr, "The size of every dim, a tuple.\n\n>>> cr.zeros(2, 3).shape\n(2, 3)", nullptr},
-    {"dtype", property<get_dtype>, nullptr, "The type of the elements.\n\n>>> cr.zeros(2).dtype\nchainrule.float32", nullptr},
+    {"shape", property<get_shape>, nullptr, "The size of every dim, a tuple.\n\n>>> cr.zeros(2, 3).shape\n(2, 3)",
+     nullptr},
+    {"dtype", property<get_dtype>, nullptr, "The type of the elements.\n\n>>> cr.zeros(2).dtype\nchainrule.float32",
+     nullptr},
     {"ndim", property<get_ndim>, nullptr, "The number of dims.\n\n>>> cr.zeros(2, 3).ndim\n2", nullptr},
     {"device", property<get_device>, nullptr, "Always 'cpu'.\n\n>>> cr.zeros(2).device\n'cpu'", nullptr},
     {"requires_grad", property<get_requires_grad>, set_requires_grad,
      "Whether operations on it are recorded for gradients; settable on leaves.\n\n"
-     ">>> cr.zeros(2).requires_grad\nFalse", nullptr},
+     ">>> cr.zeros(2).requires_grad\nFalse",
+     nullptr},
     {"is_leaf", property<get_is_leaf>, nullptr,
      "Whether no recorded operation made it.\n\n>>> (cr.ones(2, requires_grad=True) * 2).is_leaf\nFalse", nullptr},
     {"grad", property<get_grad>, set_grad,
      "The gradient that backward() has added up, or None; settable.\n\n"
-     ">>> x = cr.ones(2, requires_grad=True)\n>>> (x * 3).sum().backward()\n>>> x.grad\ntensor([3., 3.])", nullptr},
+     ">>> x = cr.ones(2, requires_grad=True)\n>>> (x * 3).sum().backward()\n>>> x.grad\ntensor([3., 3.])",
+     nullptr},
     {"grad_fn", property<get_grad_fn>, nullptr,
      "The node of the graph that made it; None for a leaf.\n\n"
-     ">>> cr.ones(2, requires_grad=True).exp().grad_fn.name\n'exp'", nullptr},
+     ">>> cr.ones(2, requires_grad=True).exp().grad_fn.name\n'exp'",
+     nullptr},
     {"data", property<get_data>, set_data,
      "The same memory without history; assigning makes a leaf hold other data.\n\n"
-     ">>> cr.ones(2, requires_grad=True).data\ntensor([1., 1.])", nullptr},
+     ">>> cr.ones(2, requires_grad=True).data\ntensor([1., 1.])",
+     nullptr},
     {"_version", property<get_version>, nullptr,
      "How often its memory was changed in place.\n\n>>> cr.zeros(2).add_(1)._version\n1", nullptr},
     {"T", property<get_transpose>, nullptr,

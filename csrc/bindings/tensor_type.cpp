@@ -81,9 +81,8 @@ Example:
     tensor([2., 4.])
 )";
 
-PyMemberDef members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(PyTensor, weak_references), READONLY, nullptr},
-    {nullptr, 0, 0, 0, nullptr}};
+PyMemberDef members[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(PyTensor, weak_references), READONLY, nullptr},
+                         {nullptr, 0, 0, 0, nullptr}};
 
 PyObject* exception_of(ErrorKind kind) {
   switch (kind) {
@@ -125,17 +124,13 @@ void rebind(PyObject* tensor, Tensor other) {
 void set_error() noexcept {
   try {
     throw;
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const py::builtin_exception& error) {
+  } catch (py::error_already_set& error) { error.restore(); } catch (const py::builtin_exception& error) {
     error.set_error();
   } catch (const Error& error) {
     PyErr_SetString(exception_of(error.kind()), error.what());
   } catch (const std::bad_alloc&) {
     PyErr_SetString(PyExc_MemoryError, "allocate: the system has no memory left; free tensors or use smaller ones");
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_SystemError, error.what());
-  } catch (...) {
+  } catch (const std::exception& error) { PyErr_SetString(PyExc_SystemError, error.what()); } catch (...) {
     PyErr_SetString(PyExc_SystemError, "an unknown C++ exception");
   }
 }
@@ -159,9 +154,7 @@ void create_tensor_type(py::module_& m) {
   py::register_exception_translator([](std::exception_ptr pending) {
     try {
       if (pending) std::rethrow_exception(pending);
-    } catch (const Error&) {
-      set_error();
-    } catch (const InternalError&) {
+    } catch (const Error&) { set_error(); } catch (const InternalError&) {
       set_error();
     }
   });

@@ -14,8 +14,7 @@ namespace chainrule::python {
 namespace py = pybind11;
 
 struct PyTensor {
-  PyObject_HEAD
-  TensorImpl* impl;
+  PyObject_HEAD TensorImpl* impl;
   PyObject* weak_references;
 };
 

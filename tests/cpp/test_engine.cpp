@@ -31,7 +31,13 @@ void on_small_stack(F f) {
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, 256 * 1024);
   pthread_t thread;
-  REQUIRE(pthread_create(&thread, &attributes, [](void* body) -> void* { (*static_cast<F*>(body))(); return nullptr; }, &f) == 0);
+  REQUIRE(pthread_create(
+              &thread, &attributes,
+              [](void* body) -> void* {
+                (*static_cast<F*>(body))();
+                return nullptr;
+              },
+              &f) == 0);
   pthread_join(thread, nullptr);
   pthread_attr_destroy(&attributes);
 }
@@ -39,7 +45,8 @@ void on_small_stack(F f) {
 }  // namespace
 
 TEST_CASE("the regression graph of the lecture") {
-  const Tensor x = variable(3), w1 = variable(5), b1 = variable(2), w2 = variable(2), b2 = variable(3), y = variable(40);
+  const Tensor x = variable(3), w1 = variable(5), b1 = variable(2), w2 = variable(2), b2 = variable(3),
+               y = variable(40);
   const Tensor h = w1 * x + b1;
   h.retain_grad();
   const Tensor loss = square(w2 * h + b2 - y);

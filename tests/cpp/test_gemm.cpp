@@ -19,9 +19,7 @@ std::vector<S> numbers(int64_t n, uint64_t seed) {
 struct Steps {
   int64_t row, column;
 };
-Steps steps(int64_t rows, int64_t columns, bool transposed) {
-  return transposed ? Steps{1, rows} : Steps{columns, 1};
-}
+Steps steps(int64_t rows, int64_t columns, bool transposed) { return transposed ? Steps{1, rows} : Steps{columns, 1}; }
 
 /// The largest error of c, in units of what rounding k products may lose.
 template <class S>
@@ -29,8 +27,8 @@ double worst_error(int level, int64_t m, int64_t n, int64_t k, bool transposed_a
   const std::vector<S> a = numbers<S>(m * k, 1), b = numbers<S>(k * n, 2), bias = numbers<S>(n, 3);
   std::vector<S> c(static_cast<size_t>(m * n), std::numeric_limits<S>::quiet_NaN());
   const Steps sa = steps(m, k, transposed_a), sb = steps(k, n, transposed_b);
-  kernels_at(level).gemm[static_cast<int>(dtype_for<S>())](
-      {m, n, k, a.data(), sa.row, sa.column, b.data(), sb.row, sb.column, c.data(), n, with_bias ? bias.data() : nullptr});
+  kernels_at(level).gemm[static_cast<int>(dtype_for<S>())]({m, n, k, a.data(), sa.row, sa.column, b.data(), sb.row,
+                                                            sb.column, c.data(), n, with_bias ? bias.data() : nullptr});
   double worst = 0;
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) {
@@ -50,14 +48,16 @@ double worst_error(int level, int64_t m, int64_t n, int64_t k, bool transposed_a
 
 template <class S>
 void check_all() {
-  constexpr int64_t sizes[][3] = {{1, 1, 1},   {1, 17, 33},  {17, 1, 33},    {5, 7, 3},      {6, 16, 8},    {12, 32, 64},
-                                  {13, 33, 65}, {64, 64, 64}, {31, 129, 257}, {100, 3, 600},  {3, 100, 600}, {2, 200, 1},
-                                  {4, 5, 0},   {0, 5, 4},    {5, 0, 4},      {70, 300, 300}, {1, 700, 900}};
+  constexpr int64_t sizes[][3] = {{1, 1, 1},      {1, 17, 33},  {17, 1, 33},  {5, 7, 3},      {6, 16, 8},
+                                  {12, 32, 64},   {13, 33, 65}, {64, 64, 64}, {31, 129, 257}, {100, 3, 600},
+                                  {3, 100, 600},  {2, 200, 1},  {4, 5, 0},    {0, 5, 4},      {5, 0, 4},
+                                  {70, 300, 300}, {1, 700, 900}};
   for (int level : levels())
     for (const auto& [m, n, k] : sizes)
       for (int variant = 0; variant < 8; ++variant) {
         const bool a = variant & 1, b = variant & 2, bias = variant & 4;
-        INFO("level " << level << ", m n k " << m << " " << n << " " << k << ", transposed " << a << b << ", bias " << bias);
+        INFO("level " << level << ", m n k " << m << " " << n << " " << k << ", transposed " << a << b << ", bias "
+                      << bias);
         CHECK(worst_error<S>(level, m, n, k, a, b, bias) < 16);
       }
 }

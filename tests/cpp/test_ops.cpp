@@ -123,7 +123,8 @@ TEST_CASE("an optimizer step writes all or nothing") {
   backward(sum(good * 3) + sum(bad * 4));
   Buffers buffers = {Tensor(), zeros(Shape{3})};
   const Tensor parameters[] = {good, bad};
-  const SgdSettings settings{.lr = 0.5, .momentum = 0.9, .dampening = 0, .weight_decay = 0, .nesterov = false, .maximize = false};
+  const SgdSettings settings{
+      .lr = 0.5, .momentum = 0.9, .dampening = 0, .weight_decay = 0, .nesterov = false, .maximize = false};
   CHECK(contains(message_of([&] { sgd_step(parameters, buffers, settings); }, ErrorKind::shape), "parameter 1"));
   CHECK(values_of(good) == std::vector<double>{1, 1});
   CHECK_FALSE(buffers[0]);

@@ -20,12 +20,9 @@ struct Function {
 
 long double exact_sigmoid(long double x) { return x >= 0 ? 1 / (1 + expl(-x)) : expl(x) / (1 + expl(x)); }
 
-const Function functions[] = {{id_of<Exp>, "exp", 1.5, expl},
-                              {id_of<Log>, "log", 1.5, logl},
-                              {id_of<Tanh>, "tanh", 2, tanhl},
-                              {id_of<Sigmoid>, "sigmoid", 3, exact_sigmoid},
-                              {id_of<Sin>, "sin", 1.5, sinl},
-                              {id_of<Cos>, "cos", 1.5, cosl}};
+const Function functions[] = {{id_of<Exp>, "exp", 1.5, expl},  {id_of<Log>, "log", 1.5, logl},
+                              {id_of<Tanh>, "tanh", 2, tanhl}, {id_of<Sigmoid>, "sigmoid", 3, exact_sigmoid},
+                              {id_of<Sin>, "sin", 1.5, sinl},  {id_of<Cos>, "cos", 1.5, cosl}};
 
 // One unit is the distance of two neighbours at `exact`. NaN, infinity and the sign of 0 must be met exactly, but
 // that what rounds to infinity may come out as the largest number, and the reverse.
@@ -73,7 +70,8 @@ void check_at(int level) {
     const void* inputs[] = {x.data()};
     const int64_t steps[] = {1};
     const ElementwiseKernel& kernel = kernels_at(level).elementwise[function.id];
-    kernel.forward[static_cast<int>(dtype_for<S>())](nullptr, y.data(), 1, inputs, steps, static_cast<int64_t>(x.size()));
+    kernel.forward[static_cast<int>(dtype_for<S>())](nullptr, y.data(), 1, inputs, steps,
+                                                     static_cast<int64_t>(x.size()));
     double worst = 0;
     S at = 0;
     for (size_t i = 0; i < x.size(); ++i) {

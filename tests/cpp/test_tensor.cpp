@@ -28,7 +28,8 @@ TEST_CASE("bad requests") {
   CHECK(contains(message_of([] { zeros(Shape{2, -1}); }, ErrorKind::shape), "zeros: shape (2, -1)"));
   CHECK(contains(message_of([] { arange(0, 5, 0, DType::int64); }, ErrorKind::value), "step must not be 0"));
   CHECK(contains(message_of([] { full({}, int64_t{1} << 40, DType::int32); }, ErrorKind::value), "1099511627776"));
-  CHECK(contains(message_of([] { full({}, std::numeric_limits<double>::quiet_NaN(), DType::int64); }, ErrorKind::value), "nan"));
+  CHECK(contains(message_of([] { full({}, std::numeric_limits<double>::quiet_NaN(), DType::int64); }, ErrorKind::value),
+                 "nan"));
   CHECK(contains(message_of([] { rand(Shape{2}, DType::int64); }, ErrorKind::dtype), "rand: dtype int64"));
   CHECK(contains(message_of([] { randint(5, 5, Shape{2}); }, ErrorKind::value), "low must be below high"));
   CHECK(contains(message_of([] { arange(0, 5, 1, DType::int64).requires_grad_(); }, ErrorKind::dtype), "int64"));
@@ -62,7 +63,8 @@ TEST_CASE("foreign memory is given back once, after the last view") {
   {
     Tensor view;
     {
-      const Tensor x = Tensor::wrap(DType::float32, Shape{3, 2}, Shape{1, 3}, memory, [](void*) { ++released; }, nullptr);
+      const Tensor x =
+          Tensor::wrap(DType::float32, Shape{3, 2}, Shape{1, 3}, memory, [](void*) { ++released; }, nullptr);
       CHECK(values_of(x) == std::vector<double>{0, 3, 1, 4, 2, 5});
       view = select(x, 1, 1);
     }

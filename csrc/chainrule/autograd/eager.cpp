@@ -39,7 +39,8 @@ bool needs_casts(const OpRow& row, std::span<const Tensor* const> inputs, DType*
   const DType last = inputs[row.inputs - 1]->dtype();
   bool uniform = is_floating(last);
   for (int k = row.mask_input; k < row.inputs; ++k) uniform &= inputs[k]->dtype() == last;
-  if (uniform && !row.mask_input) [[likely]] return false;
+  if (uniform && !row.mask_input) [[likely]]
+    return false;
   std::array<Meta, 3> metas;
   for (int k = 0; k < row.inputs; ++k) metas[k] = inputs[k]->meta();
   *to = computation_dtype(row, {metas.data(), static_cast<size_t>(row.inputs)});
@@ -86,8 +87,9 @@ const Installed& installed() { return rows_from_above; }
 
 void check_not_stale(const Tensor& x, std::string_view op) {
   if (is_stale(x)) [[unlikely]]
-    fail(ErrorKind::graph, op, "an input of shape " + to_string(x.shape()) +
-         " shares memory with a tensor that a recorded operation changed in place afterwards",
+    fail(ErrorKind::graph, op,
+         "an input of shape " + to_string(x.shape()) +
+             " shares memory with a tensor that a recorded operation changed in place afterwards",
          "its history no longer describes its value", "take the view again after the change, or compute out of place");
 }
 
@@ -101,11 +103,13 @@ void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs
   bool wants_grad = false;
   for (const Tensor* x : inputs) {
     wants_grad |= (*x)->requires_grad;
-    if (recording && is_stale(*x)) [[unlikely]] check_not_stale(*x, row.info->name);
+    if (recording && is_stale(*x)) [[unlikely]]
+      check_not_stale(*x, row.info->name);
   }
   if (row.elementwise) {
     DType to;
-    if (needs_casts(row, inputs, &to)) [[unlikely]] return run_with_casts(row, op, inputs, to, outputs);
+    if (needs_casts(row, inputs, &to)) [[unlikely]]
+      return run_with_casts(row, op, inputs, to, outputs);
     run_elementwise(row, op, inputs, outputs);
   } else {
     run_structured(row, op, inputs, outputs);

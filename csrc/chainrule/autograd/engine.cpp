@@ -146,9 +146,10 @@ void Pass::check_saved(Node* node) const {
          "a graph runs backward once unless it is retained", "call the first backward with retain_graph=True");
   auto check = [&](TensorImpl* saved, uint32_t version, const std::string& what) {
     if (!saved || !saved->storage || saved->storage->version == version) return;
-    fail(ErrorKind::graph, "backward", what + " of " + node->name() + ", of shape " + to_string(saved->sizes()) +
-         ", was changed in place by " + saved->storage->changed_by + " after it was saved (version " +
-         std::to_string(saved->storage->version) + ", saved at " + std::to_string(version) + ")",
+    fail(ErrorKind::graph, "backward",
+         what + " of " + node->name() + ", of shape " + to_string(saved->sizes()) + ", was changed in place by " +
+             saved->storage->changed_by + " after it was saved (version " + std::to_string(saved->storage->version) +
+             ", saved at " + std::to_string(version) + ")",
          "a value that backward needs must not change", "use the out-of-place operation, or clone() before the change");
   };
   for (size_t k = 0; k < node->input_count; ++k)
@@ -277,8 +278,7 @@ void accumulate_into(const Tensor& target, Tensor gradient, bool create_graph) {
     const bool own = gradient.is_contiguous() && gradient->refs == 1 && gradient->storage->refs == 1;
     if (!own && create_graph && gradient.requires_grad())  // a copy with a history: only ops have one
       gradient = installed().add(gradient, Tensor::zeros(gradient.dtype(), {}));
-    else if (!own)
-      gradient = installed().contiguous_copy(gradient);
+    else if (!own) gradient = installed().contiguous_copy(gradient);
     target.set_grad(std::move(gradient));
   } else if (create_graph || before.requires_grad() || !before.is_contiguous()) {
     target.set_grad(installed().add(before, gradient));
@@ -297,13 +297,15 @@ Tensor seed_for(const Tensor& root, std::span<const Tensor> seeds, size_t k, std
          "it must be computed from tensors with requires_grad=True", "is no_grad() active, or was detach() called?");
   if (k < seeds.size() && seeds[k]) {
     if (!same(seeds[k].shape(), root.shape()))
-      fail(ErrorKind::shape, op, "gradient of shape " + to_string(seeds[k].shape()) + " for a tensor of shape " +
-           to_string(root.shape()), "they must be equal");
+      fail(ErrorKind::shape, op,
+           "gradient of shape " + to_string(seeds[k].shape()) + " for a tensor of shape " + to_string(root.shape()),
+           "they must be equal");
     return seeds[k].dtype() == root.dtype() ? seeds[k] : installed().cast(seeds[k], root.dtype());
   }
   if (root.numel() != 1)
     fail(ErrorKind::graph, op, "a tensor of shape " + to_string(root.shape()),
-         "only a tensor with one element has an implied gradient of 1", std::string("pass ") + (op == "grad" ? "grad_outputs" : "gradient") + "=, or reduce it with .sum()");
+         "only a tensor with one element has an implied gradient of 1",
+         std::string("pass ") + (op == "grad" ? "grad_outputs" : "gradient") + "=, or reduce it with .sum()");
   return Tensor::full(root.dtype(), root.shape(), 1);
 }
 
@@ -329,8 +331,9 @@ std::vector<Tensor> gradients(std::span<const Tensor> roots, std::span<const Ten
   if (inputs.empty()) fail(ErrorKind::value, "grad", "no inputs", "there must be at least one");
   for (size_t k = 0; k < inputs.size(); ++k)
     if (!inputs[k].requires_grad())
-      fail(ErrorKind::graph, "grad", "input " + std::to_string(k) + " of shape " + to_string(inputs[k].shape()) +
-           " does not require gradients", "every input must have requires_grad=True");
+      fail(ErrorKind::graph, "grad",
+           "input " + std::to_string(k) + " of shape " + to_string(inputs[k].shape()) + " does not require gradients",
+           "every input must have requires_grad=True");
   Pass pass(options);
   pass.restrict_to(roots, inputs);
   seed_all(pass, roots, seeds, "grad");

@@ -10,7 +10,7 @@ namespace chainrule {
 struct BackwardOptions {
   bool retain_graph = false;  ///< keep saved values, so that the graph can run backward again; create_graph implies it
   bool create_graph = false;  ///< record the gradients' own graph, so that they can be differentiated again
-  bool allow_unused = true;   ///< gradients(): an input that the roots do not depend on is no error
+  bool allow_unused = true;  ///< gradients(): an input that the roots do not depend on is no error
 };
 
 /// Adds the gradients of `roots`, weighted by `seeds` (an empty one stands for 1, scalars only), to the .grad of every

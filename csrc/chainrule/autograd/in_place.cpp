@@ -19,8 +19,9 @@ bool views_a_leaf(const Tensor& x) {
 
 void check_writable(const Tensor& x, const Tensor& other, std::string_view name) {
   if (grad_enabled() && x.requires_grad() && (x.is_leaf() || views_a_leaf(x)))
-    fail(ErrorKind::graph, name, x.is_leaf() ? "a leaf that requires gradients" : "a view of a leaf that requires gradients", "a leaf cannot change while gradients are recorded",
-         "use `with no_grad():`");
+    fail(ErrorKind::graph, name,
+         x.is_leaf() ? "a leaf that requires gradients" : "a view of a leaf that requires gradients",
+         "a leaf cannot change while gradients are recorded", "use `with no_grad():`");
   for (int d = 0; d < x.ndim(); ++d)
     if (x.size(d) > 1 && x.strides()[d] == 0)
       fail(ErrorKind::graph, name, "an expanded tensor of shape " + to_string(x.shape()),
@@ -31,7 +32,8 @@ void check_writable(const Tensor& x, const Tensor& other, std::string_view name)
 }
 
 bool overlaps(const Tensor& a, const Tensor& b) {
-  return a->storage == b->storage && (a.data() != b.data() || !same(a.strides(), b.strides()) || !same(a.shape(), b.shape()));
+  return a->storage == b->storage &&
+         (a.data() != b.data() || !same(a.strides(), b.strides()) || !same(a.shape(), b.shape()));
 }
 
 // After the elements have changed: count it, and give x the history of `result` (empty: none).
@@ -113,7 +115,8 @@ void copy_in_place(const Tensor& x, const Tensor& source, std::string_view name)
   }
   Tensor recorded;
   if (grad_enabled() && source.requires_grad())  // expand, also to the same shape: x gets a node of its own
-    recorded = installed().expand(source.dtype() == x.dtype() ? source : installed().cast(source, x.dtype()), x.shape());
+    recorded =
+        installed().expand(source.dtype() == x.dtype() ? source : installed().cast(source, x.dtype()), x.shape());
   const Shape strides = broadcast_strides(values.shape(), values.strides(), x.shape());
   copy_strided(x.data(), x.dtype(), x.strides(), values.data(), values.dtype(), strides, x.shape());
   adopt(x, recorded, name);

@@ -101,8 +101,9 @@ Tensor Tensor::empty(DType dtype, IntSpan shape) {
     try {
       storage.data = static_cast<char*>(allocate_buffer(static_cast<size_t>(bytes)));
     } catch (const std::bad_alloc&) {
-      fail(ErrorKind::memory, "allocate", std::to_string(bytes) + " bytes for shape " + to_string(shape) + " of " +
-           name_of(dtype), "the system has no memory left", "use a smaller batch or free tensors");
+      fail(ErrorKind::memory, "allocate",
+           std::to_string(bytes) + " bytes for shape " + to_string(shape) + " of " + name_of(dtype),
+           "the system has no memory left", "use a smaller batch or free tensors");
     }
     storage.bytes = bytes;
   }
@@ -157,8 +158,8 @@ Tensor Tensor::constant(Number value) const {
   if (!value.is_integer && !is_floating(type)) type = DType::float32;
   if (value.is_integer && type == DType::boolean) type = DType::int64;
   if (value.is_integer && type == DType::int32 && value.integer != static_cast<int32_t>(value.integer))
-    fail(ErrorKind::value, "scalar", std::to_string(value.integer) + " beside an int32 tensor",
-         "it must fit in int32", "convert the tensor with .long()");
+    fail(ErrorKind::value, "scalar", std::to_string(value.integer) + " beside an int32 tensor", "it must fit in int32",
+         "convert the tensor with .long()");
   return full(type, {}, value);
 }
 
@@ -198,11 +199,13 @@ void Tensor::retain_grad() const {
 void Tensor::set_grad(Tensor grad) const {
   if (grad) {
     if (!same(grad.shape(), shape()))
-      fail(ErrorKind::shape, "grad", "a gradient of shape " + to_string(grad.shape()) + " for a tensor of shape " +
-           to_string(shape()), "the shapes must be equal");
+      fail(ErrorKind::shape, "grad",
+           "a gradient of shape " + to_string(grad.shape()) + " for a tensor of shape " + to_string(shape()),
+           "the shapes must be equal");
     if (grad.dtype() != dtype())
-      fail(ErrorKind::dtype, "grad", std::string("a gradient of dtype ") + name_of(grad.dtype()) +
-           " for a tensor of dtype " + name_of(dtype()), "the dtypes must be equal");
+      fail(ErrorKind::dtype, "grad",
+           std::string("a gradient of dtype ") + name_of(grad.dtype()) + " for a tensor of dtype " + name_of(dtype()),
+           "the dtypes must be equal");
     if (grad.get() == impl_) fail(ErrorKind::graph, "grad", "the tensor itself", "it cannot be its own gradient");
   }
   TensorImpl* old = std::exchange(impl_->grad, grad.take());

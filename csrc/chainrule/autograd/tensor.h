@@ -71,12 +71,22 @@ class Tensor {
 
   Tensor() = default;
   explicit Tensor(TensorImpl* impl) : impl_(impl) {}  ///< takes over one reference
-  Tensor(const Tensor& other) : impl_(other.impl_) { if (impl_) ++impl_->refs; }
+  Tensor(const Tensor& other) : impl_(other.impl_) {
+    if (impl_) ++impl_->refs;
+  }
   Tensor(Tensor&& other) noexcept : impl_(std::exchange(other.impl_, nullptr)) {}
-  Tensor& operator=(Tensor other) noexcept { std::swap(impl_, other.impl_); return *this; }
-  ~Tensor() { if (impl_) release(impl_); }
+  Tensor& operator=(Tensor other) noexcept {
+    std::swap(impl_, other.impl_);
+    return *this;
+  }
+  ~Tensor() {
+    if (impl_) release(impl_);
+  }
 
-  static Tensor share(TensorImpl* impl) { if (impl) ++impl->refs; return Tensor(impl); }
+  static Tensor share(TensorImpl* impl) {
+    if (impl) ++impl->refs;
+    return Tensor(impl);
+  }
   TensorImpl* take() { return std::exchange(impl_, nullptr); }
   TensorImpl* get() const { return impl_; }
   TensorImpl* operator->() const { return impl_; }
@@ -108,7 +118,9 @@ class Tensor {
   Meta meta() const { return {dtype(), Shape(shape())}; }
   void* data() const { return impl_->data; }
   template <class S>
-  S* data() const { return reinterpret_cast<S*>(impl_->data); }
+  S* data() const {
+    return reinterpret_cast<S*>(impl_->data);
+  }
   /// The value of a tensor with one element.
   double item() const;
   int64_t item_integer() const;

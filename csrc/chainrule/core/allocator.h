@@ -28,7 +28,8 @@ void* refill_small(SmallBlocks& blocks, size_t size_class);
 inline void* allocate_small(SmallBlocks& blocks, size_t bytes) {
   const size_t size_class = (bytes + small_step - 1) / small_step;
   SmallBlocks::Free* head = blocks.heads[size_class];
-  if (!head) [[unlikely]] return refill_small(blocks, size_class);
+  if (!head) [[unlikely]]
+    return refill_small(blocks, size_class);
   blocks.heads[size_class] = head->next;
   return head;
 }

@@ -17,8 +17,8 @@ WordPair words_at(CounterRange counters, uint64_t index) {
   const uint64_t counter = counters.first + index;
   const auto low_half = [](uint64_t x) { return static_cast<uint32_t>(x); };
   const auto high_half = [](uint64_t x) { return static_cast<uint32_t>(x >> 32); };
-  const auto bits = philox4x32({low_half(counter), high_half(counter), 0, 0},
-                               {low_half(counters.seed), high_half(counters.seed)});
+  const auto bits =
+      philox4x32({low_half(counter), high_half(counter), 0, 0}, {low_half(counters.seed), high_half(counters.seed)});
   return {uint64_t{bits[1]} << 32 | bits[0], uint64_t{bits[3]} << 32 | bits[2]};
 }
 
@@ -59,9 +59,7 @@ uint64_t below(uint64_t bound, uint64_t word) {
 
 template <class S>
 void fill_uniform_lanes(S* out, int64_t n, CounterRange counters) {
-  fill_pairs(out, n, counters, [](WordPair w) {
-    return std::array<S, 2>{uniform<S>(w[0]), uniform<S>(w[1])};
-  });
+  fill_pairs(out, n, counters, [](WordPair w) { return std::array<S, 2>{uniform<S>(w[0]), uniform<S>(w[1])}; });
 }
 
 // In unsigned arithmetic, where high - low cannot overflow.
@@ -70,8 +68,7 @@ void fill_integer_lanes(S* out, int64_t n, S low, S high, CounterRange counters)
   const uint64_t start = static_cast<uint64_t>(int64_t{low});
   const uint64_t span = static_cast<uint64_t>(int64_t{high}) - start;
   fill_pairs(out, n, counters, [start, span](WordPair w) {
-    return std::array<S, 2>{static_cast<S>(start + below(span, w[0])),
-                            static_cast<S>(start + below(span, w[1]))};
+    return std::array<S, 2>{static_cast<S>(start + below(span, w[0])), static_cast<S>(start + below(span, w[1]))};
   });
 }
 
@@ -120,12 +117,8 @@ Generator& default_generator() {
 void fill_uniform(float* out, int64_t n, CounterRange counters) { fill_uniform_lanes(out, n, counters); }
 void fill_uniform(double* out, int64_t n, CounterRange counters) { fill_uniform_lanes(out, n, counters); }
 
-void fill_normal(float* out, int64_t n, CounterRange counters) {
-  fill_pairs(out, n, counters, normal_pair<float>);
-}
-void fill_normal(double* out, int64_t n, CounterRange counters) {
-  fill_pairs(out, n, counters, normal_pair<double>);
-}
+void fill_normal(float* out, int64_t n, CounterRange counters) { fill_pairs(out, n, counters, normal_pair<float>); }
+void fill_normal(double* out, int64_t n, CounterRange counters) { fill_pairs(out, n, counters, normal_pair<double>); }
 
 void fill_integers(int64_t* out, int64_t n, int64_t low, int64_t high, CounterRange counters) {
   fill_integer_lanes(out, n, low, high, counters);

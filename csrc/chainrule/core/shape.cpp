@@ -48,8 +48,9 @@ int64_t checked_numel(IntSpan shape, int64_t element_size, std::string_view op) 
     empty |= size == 0;
     // An empty shape must have strides that fit, too.
     if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes))
-      fail(ErrorKind::memory, op, "shape " + to_string(shape) + " with elements of " + std::to_string(element_size) +
-           " bytes", "the bytes of a tensor must fit in a signed 64-bit integer");
+      fail(ErrorKind::memory, op,
+           "shape " + to_string(shape) + " with elements of " + std::to_string(element_size) + " bytes",
+           "the bytes of a tensor must fit in a signed 64-bit integer");
   }
   return empty ? 0 : bytes / element_size;
 }
@@ -82,8 +83,9 @@ bool is_contiguous(IntSpan shape, IntSpan strides) {
 int normalize_dim(int64_t dim, int ndim, std::string_view op) {
   const int64_t range = std::max(ndim, 1);
   if (dim < -range || dim >= range)
-    fail(ErrorKind::index, op, "dim " + std::to_string(dim) + " of a tensor with " + std::to_string(ndim) +
-         " dimensions", "dim must be in [" + std::to_string(-range) + ", " + std::to_string(range - 1) + "]");
+    fail(ErrorKind::index, op,
+         "dim " + std::to_string(dim) + " of a tensor with " + std::to_string(ndim) + " dimensions",
+         "dim must be in [" + std::to_string(-range) + ", " + std::to_string(range - 1) + "]");
   return static_cast<int>(dim < 0 ? dim + range : dim);
 }
 
@@ -110,7 +112,7 @@ Shape broadcast_shapes(IntSpan a, IntSpan b, std::string_view op) {
     if (size != 1)
       fail(ErrorKind::shape, op, "shapes " + to_string(a) + " and " + to_string(b) + " do not broadcast",
            "aligned from the right, sizes must be equal or 1 (" + std::to_string(size) + " and " +
-           std::to_string(shorter[i]) + " are not)");
+               std::to_string(shorter[i]) + " are not)");
     size = shorter[i];
   }
   return result;

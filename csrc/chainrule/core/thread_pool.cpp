@@ -125,8 +125,7 @@ void Pool::start_workers(int wanted) {
       const uint64_t seen = ticket_.load(std::memory_order_relaxed);
       workers_.emplace_back([this, part, seen] { work(part, seen); });
     }
-  } catch (const std::exception&) {
-  }
+  } catch (const std::exception&) {}
 }
 
 void Pool::stop_workers() {
@@ -183,10 +182,8 @@ uint64_t Pool::next_ticket(uint64_t seen) {
 void Pool::wait_for_workers() const {
   constexpr int pauses_before_yield = 4096;
   for (int i = 0; unfinished_.load(std::memory_order_acquire) != 0; ++i) {
-    if (i < pauses_before_yield)
-      spin_pause();
-    else
-      std::this_thread::yield();
+    if (i < pauses_before_yield) spin_pause();
+    else std::this_thread::yield();
   }
 }
 

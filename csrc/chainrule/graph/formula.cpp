@@ -28,13 +28,15 @@ std::string write(const Graph& graph, Ref ref, int around) {
     for (const FieldRow& field : node.op->fields) {
       void* at = field.at(const_cast<char*>(node.attributes.data()));
       text += std::string(", ") + field.name;
-      if (field.kind == FieldKind::real) text += "=" + number_text(Tensor::full(DType::float64, {}, *static_cast<double*>(at)));
+      if (field.kind == FieldKind::real)
+        text += "=" + number_text(Tensor::full(DType::float64, {}, *static_cast<double*>(at)));
     }
     return text + ")";
   }
   if (node.inputs.size() == 1) text = info.infix + write(graph, node.inputs[0], info.precedence);
-  else text = write(graph, node.inputs[0], info.precedence) + " " + info.infix + " " +
-              write(graph, node.inputs[1], info.precedence + 1);
+  else
+    text = write(graph, node.inputs[0], info.precedence) + " " + info.infix + " " +
+           write(graph, node.inputs[1], info.precedence + 1);
   return info.precedence < around ? "(" + text + ")" : text;
 }
 

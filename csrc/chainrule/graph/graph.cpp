@@ -10,9 +10,7 @@ namespace chainrule {
 
 Shape Value::shape() const { return graph->meta(ref).shape; }
 DType Value::dtype() const { return graph->meta(ref).dtype; }
-Value Value::constant(Number number) const {
-  return graph->constant(Tensor::hollow({dtype(), {}}).constant(number));
-}
+Value Value::constant(Number number) const { return graph->constant(Tensor::hollow({dtype(), {}}).constant(number)); }
 Value Value::call_id(int id, const void* op, std::span<const Value> inputs) {
   std::vector<Ref> refs;
   for (const Value& x : inputs) refs.push_back(x.ref);
@@ -67,9 +65,9 @@ std::vector<Tensor> Graph::run(std::span<const Tensor> inputs, std::span<const R
         fail(ErrorKind::value, "graph", std::to_string(inputs.size()) + " inputs", "one is needed for " + node.name);
       const Tensor& x = inputs[next_input++];
       if (x.dtype() != node.outputs[0].dtype || !same(x.shape(), node.outputs[0].shape))
-        fail(ErrorKind::shape, "graph", "input " + node.name + " of shape " + to_string(x.shape()) + " and dtype " +
-             name_of(x.dtype()), "it must have shape " + to_string(node.outputs[0].shape) + " and dtype " +
-             name_of(node.outputs[0].dtype));
+        fail(ErrorKind::shape, "graph",
+             "input " + node.name + " of shape " + to_string(x.shape()) + " and dtype " + name_of(x.dtype()),
+             "it must have shape " + to_string(node.outputs[0].shape) + " and dtype " + name_of(node.outputs[0].dtype));
       values[i][0] = x;
     } else {
       std::vector<const Tensor*> arguments;

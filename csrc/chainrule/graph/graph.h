@@ -1,6 +1,6 @@
-// graph.h - the graph as data: nodes of (op, attributes, inputs) that can be built, run and differentiated. Floor: graph.
-// The vocabulary is that of eager execution, and so are the shape rules and the gradient rules: Value is the T that
-// records a formula as nodes. Nodes stand in topological order: an input's number is smaller than its consumer's.
+// graph.h - the graph as data: nodes of (op, attributes, inputs) that can be built, run and differentiated. Floor:
+// graph. The vocabulary is that of eager execution, and so are the shape rules and the gradient rules: Value is the T
+// that records a formula as nodes. Nodes stand in topological order: an input's number is smaller than its consumer's.
 #pragma once
 #include <array>
 #include <string>

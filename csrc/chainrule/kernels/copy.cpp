@@ -62,8 +62,7 @@ Nest coalesced(IntSpan shape, IntSpan y_strides, IntSpan x_strides) {
   for (size_t d = 0; d < shape.size(); ++d) {
     if (shape[d] == 1) continue;
     const int last = nest.dims - 1;
-    if (last >= 0 && nest.y_step[last] == y_strides[d] * shape[d] &&
-        nest.x_step[last] == x_strides[d] * shape[d]) {
+    if (last >= 0 && nest.y_step[last] == y_strides[d] * shape[d] && nest.x_step[last] == x_strides[d] * shape[d]) {
       nest.size[last] *= shape[d];
       nest.y_step[last] = y_strides[d];
       nest.x_step[last] = x_strides[d];
@@ -112,8 +111,7 @@ inline void copy_run(Y* y, int64_t y_step, const X* x, int64_t x_step, int64_t n
 /// x runs along dim 0, y along dim 1. Through a small square, so that each cache line of either is touched
 /// only once, even where sizes that are powers of two send them all to the same place of the cache.
 template <class Y, class X>
-void copy_transposed(Y* y, int64_t y0, int64_t y1, const X* x, int64_t x0, int64_t x1, int64_t n0,
-                     int64_t n1) {
+void copy_transposed(Y* y, int64_t y0, int64_t y1, const X* x, int64_t x0, int64_t x1, int64_t n0, int64_t n1) {
   constexpr int64_t tile = 16;
   Y square[tile][tile];
   for (int64_t i0 = 0; i0 < n0; i0 += tile)
@@ -132,8 +130,7 @@ template <class Y, class X>
 void copy_plane(Y* y, const X* x, const Nest& nest) {
   const int outer = nest.dims - 2, inner = nest.dims - 1;
   const int64_t n0 = nest.size[outer], n1 = nest.size[inner];
-  const int64_t y0 = nest.y_step[outer], y1 = nest.y_step[inner], x0 = nest.x_step[outer],
-                x1 = nest.x_step[inner];
+  const int64_t y0 = nest.y_step[outer], y1 = nest.y_step[inner], x0 = nest.x_step[outer], x1 = nest.x_step[inner];
   if (x1 != 0 && nest.densest(nest.x_step) == outer) return copy_transposed(y, y0, y1, x, x0, x1, n0, n1);
   for (int64_t i = 0; i < n0; ++i) copy_run(y + i * y0, y1, x + i * x0, x1, n1);
 }

@@ -66,7 +66,8 @@ inline void forward_at(const Op& op, void* y, int64_t y_step, const void* const*
 }
 
 template <class Op, class S, bool dense>
-inline void forward_loop(const Op& op, void* y, int64_t y_step, const void* const* x, const int64_t* x_step, int64_t n) {
+inline void forward_loop(const Op& op, void* y, int64_t y_step, const void* const* x, const int64_t* x_step,
+                         int64_t n) {
   constexpr int width = lanes<S>;
   int64_t i = 0;
   for (; i + width <= n; i += width) forward_at<Op, S, width, dense>(op, y, y_step, x, x_step, i);

@@ -17,8 +17,8 @@ constexpr int row_vectors = 8;  // of the tile for a single row: enough sums to 
 template <class S>
 constexpr int64_t sliver_width = tile_vectors * lanes<S>;
 template <class S>
-constexpr int64_t panel_slivers = scratch_bytes /
-                                  (max_block_length * sliver_width<S> * static_cast<int64_t>(sizeof(S)));
+constexpr int64_t panel_slivers =
+    scratch_bytes / (max_block_length * sliver_width<S> * static_cast<int64_t>(sizeof(S)));
 
 /// GemmArguments with types, and with steps for everything: the transpose of a problem is a problem.
 template <class S>
@@ -36,8 +36,21 @@ struct Problem {
 
 template <class S>
 Problem<S> transposed(const Problem<S>& g) {
-  return {g.n, g.m, g.k, g.b, g.b_column_step, g.b_row_step, g.a, g.a_column_step, g.a_row_step,
-          g.c, g.c_column_step, g.c_row_step, g.bias, g.bias_column_step, g.bias_row_step};
+  return {g.n,
+          g.m,
+          g.k,
+          g.b,
+          g.b_column_step,
+          g.b_row_step,
+          g.a,
+          g.a_column_step,
+          g.a_row_step,
+          g.c,
+          g.c_column_step,
+          g.c_row_step,
+          g.bias,
+          g.bias_column_step,
+          g.bias_row_step};
 }
 
 /// One tile over one block of p. Columns of b are contiguous and padded to the tile's vectors.
@@ -92,8 +105,7 @@ void multiply_tile(const Tile<S>& t) {
     }
   }
 
-  const bool dense =
-      t.columns == vectors * width && t.c_column_step == 1 && (!t.bias || t.bias_column_step == 1);
+  const bool dense = t.columns == vectors * width && t.c_column_step == 1 && (!t.bias || t.bias_column_step == 1);
   if (!dense) {
     S sums[rows * vectors * width];
 #pragma GCC unroll 16
@@ -278,8 +290,7 @@ void multiply_rows_by_vector(const Problem<S>& g, int64_t row) {
         sum[group] = fma(P::gather(a + group * width * g.a_row_step + p, g.a_row_step),
                          P::splat(g.b + p * g.b_row_step), sum[group]);
 #pragma GCC unroll 4
-    for (int group = 0; group < groups; ++group)
-      total[group] = begin == 0 ? sum[group] : total[group] + sum[group];
+    for (int group = 0; group < groups; ++group) total[group] = begin == 0 ? sum[group] : total[group] + sum[group];
   });
 #pragma GCC unroll 4
   for (int group = 0; group < groups; ++group) {
@@ -305,9 +316,21 @@ void multiply_by_vector(Problem<S> g) {
 
 template <class S>
 void gemm(const GemmArguments& g) {
-  Problem<S> problem{g.m, g.n, g.k, static_cast<const S*>(g.a), g.a_row_step, g.a_column_step,
-                     static_cast<const S*>(g.b), g.b_row_step, g.b_column_step, static_cast<S*>(g.c),
-                     g.c_row_step, 1, static_cast<const S*>(g.bias), 0, 1};
+  Problem<S> problem{g.m,
+                     g.n,
+                     g.k,
+                     static_cast<const S*>(g.a),
+                     g.a_row_step,
+                     g.a_column_step,
+                     static_cast<const S*>(g.b),
+                     g.b_row_step,
+                     g.b_column_step,
+                     static_cast<S*>(g.c),
+                     g.c_row_step,
+                     1,
+                     static_cast<const S*>(g.bias),
+                     0,
+                     1};
   if (g.m == 0 || g.n == 0) return;
   // A matrix and a vector: the matrix goes to the side where its contiguous dim is read in vectors.
   if ((g.n == 1 && g.a_row_step == 1) || (g.m == 1 && g.b_row_step == 1)) problem = transposed(problem);

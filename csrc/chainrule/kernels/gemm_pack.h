@@ -20,8 +20,7 @@ template <int distance, class V, int width>
 inline void transpose(V (&v)[width]) {
 #pragma GCC unroll 32
   for (int i = 0; i < width; ++i)
-    if ((i & distance) == 0)
-      swap_blocks<distance>(v[i], v[i + distance], std::make_integer_sequence<int, width>{});
+    if ((i & distance) == 0) swap_blocks<distance>(v[i], v[i + distance], std::make_integer_sequence<int, width>{});
   if constexpr (distance > 1) transpose<distance / 2>(v);
 }
 
@@ -34,8 +33,8 @@ inline void load_transposed(Vector<S, width> (&square)[width], const S* b, int64
 }
 
 template <class S>
-inline void pack_element_wise(S* packed, int64_t packed_step, const S* b, int64_t row_step,
-                              int64_t column_step, int64_t rows, int64_t columns) {
+inline void pack_element_wise(S* packed, int64_t packed_step, const S* b, int64_t row_step, int64_t column_step,
+                              int64_t rows, int64_t columns) {
   for (int64_t p = 0; p < rows; ++p)
     for (int64_t j = 0; j < columns; ++j) packed[p * packed_step + j] = b[p * row_step + j * column_step];
 }
@@ -43,8 +42,8 @@ inline void pack_element_wise(S* packed, int64_t packed_step, const S* b, int64_
 /// packed[p * width + j] = b[p * row_step + j * column_step] for p < rows, j < columns; zeros for the other j
 /// < width.
 template <class S>
-inline void pack_sliver(S* packed, int64_t width, const S* b, int64_t row_step, int64_t column_step,
-                        int64_t rows, int64_t columns) {
+inline void pack_sliver(S* packed, int64_t width, const S* b, int64_t row_step, int64_t column_step, int64_t rows,
+                        int64_t columns) {
   using P = Pack<S, lanes<S>>;
   constexpr int lane_count = lanes<S>;
   if (columns < width) __builtin_memset(packed, 0, sizeof(S) * static_cast<uint64_t>(rows * width));

@@ -50,8 +50,7 @@ template <class S>
 inline S add(S a, S b) {
   if constexpr (std::is_floating_point_v<S>) return a + b;
   else if constexpr (std::is_same_v<S, uint8_t>) return a | b;
-  else
-    return static_cast<S>(static_cast<std::make_unsigned_t<S>>(a) + static_cast<std::make_unsigned_t<S>>(b));
+  else return static_cast<S>(static_cast<std::make_unsigned_t<S>>(a) + static_cast<std::make_unsigned_t<S>>(b));
 }
 
 }  // namespace
@@ -62,8 +61,8 @@ int64_t first_outside(const int64_t* index, int64_t count, int64_t size) {
   return -1;
 }
 
-int64_t gather(void* y, const void* x, IntSpan x_strides, int64_t x_size, const int64_t* index, IntSpan shape,
-               int dim, int64_t element_size) {
+int64_t gather(void* y, const void* x, IntSpan x_strides, int64_t x_size, const int64_t* index, IntSpan shape, int dim,
+               int64_t element_size) {
   const int64_t outside = first_outside(index, numel_of(shape), x_size);
   if (outside >= 0) return outside;
   dispatch_size(element_size, [&]<int size>() {
@@ -73,8 +72,8 @@ int64_t gather(void* y, const void* x, IntSpan x_strides, int64_t x_size, const 
   return -1;
 }
 
-int64_t scatter_add(void* y, IntSpan y_strides, int64_t y_size, const void* x, const int64_t* index,
-                    IntSpan shape, int dim, DType dtype) {
+int64_t scatter_add(void* y, IntSpan y_strides, int64_t y_size, const void* x, const int64_t* index, IntSpan shape,
+                    int dim, DType dtype) {
   const int64_t outside = first_outside(index, numel_of(shape), y_size);
   if (outside >= 0) return outside;
   dispatch(dtype, [&]<class S>() {
@@ -86,8 +85,7 @@ int64_t scatter_add(void* y, IntSpan y_strides, int64_t y_size, const void* x, c
   return -1;
 }
 
-void take_rows(void* y, const void* x, const int64_t* offsets, int64_t rows, int64_t length,
-               int64_t element_size) {
+void take_rows(void* y, const void* x, const int64_t* offsets, int64_t rows, int64_t length, int64_t element_size) {
   if (length == 1) {
     return dispatch_size(element_size, [&]<int size>() {
       for (int64_t r = 0; r < rows; ++r) move_element<size>(y, r, x, offsets[r]);

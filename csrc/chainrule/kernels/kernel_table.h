@@ -20,18 +20,18 @@ using ForwardKernel = void (*)(const void* op, void* y, int64_t y_step, const vo
 
 /// What one backward pass over an elementwise op reads and writes.
 struct BackwardArguments {
-  void* gx[max_operands];         ///< dense; null where no gradient is owed
-  const void* x[max_operands];    ///< null where no rule that runs reads it
+  void* gx[max_operands];  ///< dense; null where no gradient is owed
+  const void* x[max_operands];  ///< null where no rule that runs reads it
   int64_t x_step[max_operands];
   const void* gy;
   int64_t gy_step;
-  const void* y;                  ///< null where no rule reads it
+  const void* y;  ///< null where no rule reads it
   int64_t y_step;
 };
 using BackwardKernel = void (*)(const void* op, const BackwardArguments& arguments, int64_t n);
 
 struct ElementwiseKernel {
-  ForwardKernel forward[dtype_count];    ///< by dtype of the inputs; null outside the op's domain
+  ForwardKernel forward[dtype_count];  ///< by dtype of the inputs; null outside the op's domain
   BackwardKernel backward[float_count];
 };
 
@@ -52,8 +52,8 @@ using RowKernel = void (*)(void* y, const Rows& x);
 /// gx = vjp of a row function from gy and y, all three dense by rows.
 using RowBackwardKernel = void (*)(void* gx, const void* gy, const void* y, int64_t rows, int64_t columns);
 
-/// c[i * c_row_step + j] (+)= sum over p of a[i * a_row_step + p * a_column_step] * b[p * b_row_step + j * b_column_step],
-/// i < m, j < n, p < k; then + bias[j] when bias is not null. Rows of c are contiguous.
+/// c[i * c_row_step + j] (+)= sum over p of a[i * a_row_step + p * a_column_step] * b[p * b_row_step + j *
+/// b_column_step], i < m, j < n, p < k; then + bias[j] when bias is not null. Rows of c are contiguous.
 struct GemmArguments {
   int64_t m, n, k;
   const void* a;
@@ -77,11 +77,12 @@ struct AdamSettings {
   double lr, beta1, beta2, eps, weight_decay;
   bool maximize, decoupled;  ///< decoupled: AdamW's weight decay
 };
-using AdamKernel = void (*)(void* parameter, const void* gradient, void* exp_avg, void* exp_avg_sq, void* max_exp_avg_sq,
-                            int64_t step, int64_t n, const AdamSettings& settings);  ///< max_exp_avg_sq: null without amsgrad
+using AdamKernel = void (*)(void* parameter, const void* gradient, void* exp_avg, void* exp_avg_sq,
+                            void* max_exp_avg_sq, int64_t step, int64_t n,
+                            const AdamSettings& settings);  ///< max_exp_avg_sq: null without amsgrad
 
 struct ReductionKernels {
-  ReduceKernel sum[dtype_count];        ///< y is the dtype of x; int32 and bool are converted to int64 before
+  ReduceKernel sum[dtype_count];  ///< y is the dtype of x; int32 and bool are converted to int64 before
   ReduceKernel maximum[dtype_count], minimum[dtype_count];
   ArgReduceKernel argmax[dtype_count], argmin[dtype_count];
 };

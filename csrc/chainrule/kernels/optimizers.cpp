@@ -17,8 +17,7 @@ inline void for_each_pack(int64_t n, const Update& update) {
 }
 
 template <class S>
-void sgd(void* parameter, const void* gradient, void* momentum_buffer, bool first, int64_t n,
-         const SgdSettings& s) {
+void sgd(void* parameter, const void* gradient, void* momentum_buffer, bool first, int64_t n, const SgdSettings& s) {
   S* const parameters = static_cast<S*>(parameter);
   const S* const gradients = static_cast<const S*>(gradient);
   S* const buffers = static_cast<S*>(momentum_buffer);
@@ -44,8 +43,8 @@ inline P lerp(P a, P b, double weight) {
 }
 
 template <class S>
-void adam(void* parameter, const void* gradient, void* exp_avg, void* exp_avg_sq, void* max_exp_avg_sq,
-          int64_t step, int64_t n, const AdamSettings& s) {
+void adam(void* parameter, const void* gradient, void* exp_avg, void* exp_avg_sq, void* max_exp_avg_sq, int64_t step,
+          int64_t n, const AdamSettings& s) {
   S* const parameters = static_cast<S*>(parameter);
   const S* const gradients = static_cast<const S*>(gradient);
   S* const means = static_cast<S*>(exp_avg);

@@ -28,8 +28,7 @@ class PairwiseSum {
   void total(P (&sum)[vectors]) const {
     for (int v = 0; v < vectors; ++v) {
       sum[v] = depth_ == 0 ? P(0) : pending_[depth_ - 1][v];
-      for (int level_below = depth_ - 2; level_below >= 0; --level_below)
-        sum[v] = pending_[level_below][v] + sum[v];
+      for (int level_below = depth_ - 2; level_below >= 0; --level_below) sum[v] = pending_[level_below][v] + sum[v];
     }
   }
 

@@ -11,19 +11,31 @@ namespace {
 
 struct Largest {
   template <class P>
-  static P pick(P a, P b) { return max_or_nan(a, b); }
+  static P pick(P a, P b) {
+    return max_or_nan(a, b);
+  }
   template <class S>
-  static S pick_lane(S a, S b) { return a > b || a != a ? a : b; }
+  static S pick_lane(S a, S b) {
+    return a > b || a != a ? a : b;
+  }
   template <class P>
-  static auto of_lanes(P a) { return reduce_max(a); }
+  static auto of_lanes(P a) {
+    return reduce_max(a);
+  }
 };
 struct Smallest {
   template <class P>
-  static P pick(P a, P b) { return min_or_nan(a, b); }
+  static P pick(P a, P b) {
+    return min_or_nan(a, b);
+  }
   template <class S>
-  static S pick_lane(S a, S b) { return a < b || a != a ? a : b; }
+  static S pick_lane(S a, S b) {
+    return a < b || a != a ? a : b;
+  }
   template <class P>
-  static auto of_lanes(P a) { return reduce_min(a); }
+  static auto of_lanes(P a) {
+    return reduce_min(a);
+  }
 };
 
 template <class S, int N>
@@ -61,8 +73,7 @@ inline S extremum_of_row(const S* x, int64_t columns, int64_t step) {
 
 /// Each lane has a row of its own.
 template <class Which, class S, int N, int vectors>
-inline void extrema_of_neighbours(Pack<S, N> (&best)[vectors], const S* x, int64_t columns,
-                                  int64_t column_step) {
+inline void extrema_of_neighbours(Pack<S, N> (&best)[vectors], const S* x, int64_t columns, int64_t column_step) {
   using P = Pack<S, N>;
 #pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) best[v] = P::load(x + v * N);
@@ -72,8 +83,7 @@ inline void extrema_of_neighbours(Pack<S, N> (&best)[vectors], const S* x, int64
 }
 
 template <class Which, class S, int N, int vectors>
-inline void store_extrema_of_neighbours(S* y, const S* x, int64_t columns, int64_t column_step,
-                                        bool accumulate) {
+inline void store_extrema_of_neighbours(S* y, const S* x, int64_t columns, int64_t column_step, bool accumulate) {
   using P = Pack<S, N>;
   P best[vectors];
   extrema_of_neighbours<Which>(best, x, columns, column_step);
@@ -92,8 +102,7 @@ void extremum(void* y, const Rows& r, bool accumulate) {
   int64_t i = 0;
   if (r.row_step == 1 && r.column_step != 1) {
     for (; i + width * vectors <= r.rows; i += width * vectors)
-      store_extrema_of_neighbours<Which, S, width, vectors>(out + i, x + i, r.columns, r.column_step,
-                                                            accumulate);
+      store_extrema_of_neighbours<Which, S, width, vectors>(out + i, x + i, r.columns, r.column_step, accumulate);
     for (; i + width <= r.rows; i += width)
       store_extrema_of_neighbours<Which, S, width, 1>(out + i, x + i, r.columns, r.column_step, accumulate);
   }
@@ -146,8 +155,7 @@ void position_of_extremum(int64_t* index, const Rows& r) {
   constexpr int width = lanes<S>;
   int64_t i = 0;
   if (r.row_step == 1 && r.column_step != 1)
-    for (; i + width <= r.rows; i += width)
-      positions_of_neighbours<Which>(index + i, x + i, r.columns, r.column_step);
+    for (; i + width <= r.rows; i += width) positions_of_neighbours<Which>(index + i, x + i, r.columns, r.column_step);
   for (; i < r.rows; ++i) index[i] = position_in_row<Which>(x + i * r.row_step, r.columns, r.column_step);
 }
 

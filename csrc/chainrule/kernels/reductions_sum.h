@@ -36,8 +36,7 @@ inline S sum_of_row(const S* x, int64_t columns, int64_t step) {
     for (; j + block <= columns; j += block) {
       P lane_sums[row_accumulators];
 #pragma GCC unroll 8
-      for (int v = 0; v < row_accumulators; ++v)
-        lane_sums[v] = load_columns(x + (j + v * width) * step, step);
+      for (int v = 0; v < row_accumulators; ++v) lane_sums[v] = load_columns(x + (j + v * width) * step, step);
       for (int64_t at = j + row_accumulators * width; at < j + block; at += row_accumulators * width)
 #pragma GCC unroll 8
         for (int v = 0; v < row_accumulators; ++v)
@@ -51,8 +50,7 @@ inline S sum_of_row(const S* x, int64_t columns, int64_t step) {
     }
     if (j + width <= columns) {
       partial[0] = load_columns(x + j * step, step);
-      for (j += width; j + width <= columns; j += width)
-        partial[0] = partial[0] + load_columns(x + j * step, step);
+      for (j += width; j + width <= columns; j += width) partial[0] = partial[0] + load_columns(x + j * step, step);
       tree.add(partial);
     }
     tree.total(partial);
@@ -102,8 +100,8 @@ void sum(void* y, const Rows& r, bool accumulate) {
   }
   for (; i < r.rows; ++i) {
     const S row_sum = sum_of_row(x + i * r.row_step, r.columns, r.column_step);
-    out[i] = accumulate ? static_cast<S>(static_cast<Wrapping<S>>(out[i]) + static_cast<Wrapping<S>>(row_sum))
-                        : row_sum;
+    out[i] =
+        accumulate ? static_cast<S>(static_cast<Wrapping<S>>(out[i]) + static_cast<Wrapping<S>>(row_sum)) : row_sum;
   }
 }
 

@@ -53,8 +53,7 @@ inline S sum_terms(int64_t columns, const Term& term) {
   PairwiseSum<S, lanes<S>, 1> tree;
   Wide<S> sum[1];
   for (int64_t begin = 0; begin < columns; begin += sum_block_vectors * width) {
-    const int64_t end =
-        columns - begin < sum_block_vectors * width ? columns : begin + sum_block_vectors * width;
+    const int64_t end = columns - begin < sum_block_vectors * width ? columns : begin + sum_block_vectors * width;
     sum[0] = Wide<S>(0);
     int64_t j = begin;
     for (; j + width <= end; j += width) sum[0] = sum[0] + term(j, width);
@@ -109,9 +108,7 @@ inline Wide<S> load_or_zero(const S* x, int64_t count) {
 
 constexpr int64_t short_row = 32;
 
-inline bool side_by_side(const Rows& r) {
-  return r.columns <= short_row || (r.row_step == 1 && r.column_step != 1);
-}
+inline bool side_by_side(const Rows& r) { return r.columns <= short_row || (r.row_step == 1 && r.column_step != 1); }
 
 /// N rows beginning at x; column j of all of them is one pack.
 template <class S, int N>
@@ -181,8 +178,7 @@ void softmax(void* out, const Rows& r) {
         e.scatter(y + j, r.columns);
         return e;
       });
-      for (int64_t j = 0; j < r.columns; ++j)
-        (Pack<S, N>::gather(y + j, r.columns) / sum).scatter(y + j, r.columns);
+      for (int64_t j = 0; j < r.columns; ++j) (Pack<S, N>::gather(y + j, r.columns) / sum).scatter(y + j, r.columns);
     });
   }
   for_each_dense_row<S>(out, r, [&](S* y, const S* x) {
@@ -199,8 +195,7 @@ void log_softmax(void* out, const Rows& r) {
       const Lanes<S, N> x{static_cast<const S*>(r.x) + i * r.row_step, r.row_step, r.column_step};
       S* y = static_cast<S*>(out) + i * r.columns;
       const Pack<S, N> shift = largest(x, r.columns);
-      const Pack<S, N> log_sum =
-          log(sum_lanes<S, N>(r.columns, [&](int64_t j) { return exp(x[j] - shift); }));
+      const Pack<S, N> log_sum = log(sum_lanes<S, N>(r.columns, [&](int64_t j) { return exp(x[j] - shift); }));
       for (int64_t j = 0; j < r.columns; ++j) ((x[j] - shift) - log_sum).scatter(y + j, r.columns);
     });
   }
@@ -243,8 +238,7 @@ void row_backward(void* gx, const void* gy, const void* y, int64_t rows, int64_t
     return for_each_group_of_rows<S>(rows, [&]<int N>(int64_t i) {
       const Lanes<S, N> gs{g + i * columns, columns, 1}, vs{v + i * columns, columns, 1};
       const Pack<S, N> sum = sum_lanes<S, N>(columns, [&](int64_t j) { return Rule::term(gs[j], vs[j]); });
-      for (int64_t j = 0; j < columns; ++j)
-        Rule::gradient(gs[j], vs[j], sum).scatter(out + i * columns + j, columns);
+      for (int64_t j = 0; j < columns; ++j) Rule::gradient(gs[j], vs[j], sum).scatter(out + i * columns + j, columns);
     });
   }
   for (int64_t at = 0; at < rows * columns; at += columns) {
@@ -252,34 +246,40 @@ void row_backward(void* gx, const void* gy, const void* y, int64_t rows, int64_t
       return Rule::term(load_or_zero(g + at + j, count), load_or_zero(v + at + j, count));
     });
     const Wide<S> sum = Wide<S>::splat(&total);
-    map_row(
-        out + at, columns, [&](Wide<S> a, Wide<S> b) { return Rule::gradient(a, b, sum); }, g + at, v + at);
+    map_row(out + at, columns, [&](Wide<S> a, Wide<S> b) { return Rule::gradient(a, b, sum); }, g + at, v + at);
   }
 }
 
 struct SoftmaxRule {
   template <class P>
-  static P term(P gy, P y) { return gy * y; }
+  static P term(P gy, P y) {
+    return gy * y;
+  }
   template <class P>
-  static P gradient(P gy, P y, P sum) { return y * (gy - sum); }
+  static P gradient(P gy, P y, P sum) {
+    return y * (gy - sum);
+  }
 };
 struct LogSoftmaxRule {
   template <class P>
-  static P term(P gy, P) { return gy; }
+  static P term(P gy, P) {
+    return gy;
+  }
   template <class P>
-  static P gradient(P gy, P y, P sum) { return gy - exp(y) * sum; }
+  static P gradient(P gy, P y, P sum) {
+    return gy - exp(y) * sum;
+  }
 };
 
 }  // namespace
 
 template <>
 RowKernels row_kernels<level>() {
-  return {
-      .softmax = {&softmax<float>, &softmax<double>},
-      .log_softmax = {&log_softmax<float>, &log_softmax<double>},
-      .softmax_backward = {&row_backward<float, SoftmaxRule>, &row_backward<double, SoftmaxRule>},
-      .log_softmax_backward = {&row_backward<float, LogSoftmaxRule>, &row_backward<double, LogSoftmaxRule>},
-      .logsumexp = {&logsumexp<float>, &logsumexp<double>}};
+  return {.softmax = {&softmax<float>, &softmax<double>},
+          .log_softmax = {&log_softmax<float>, &log_softmax<double>},
+          .softmax_backward = {&row_backward<float, SoftmaxRule>, &row_backward<double, SoftmaxRule>},
+          .log_softmax_backward = {&row_backward<float, LogSoftmaxRule>, &row_backward<double, LogSoftmaxRule>},
+          .logsumexp = {&logsumexp<float>, &logsumexp<double>}};
 }
 
 }  // namespace chainrule

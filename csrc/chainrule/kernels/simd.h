@@ -45,9 +45,9 @@ template <class S, int N>
 using Vector = typename RawVector<S, N>::type;
 
 template <int bytes>
-using SignedOfSize = std::conditional_t<
-    bytes == 1, int8_t,
-    std::conditional_t<bytes == 2, int16_t, std::conditional_t<bytes == 4, int32_t, int64_t>>>;
+using SignedOfSize =
+    std::conditional_t<bytes == 1, int8_t,
+                       std::conditional_t<bytes == 2, int16_t, std::conditional_t<bytes == 4, int32_t, int64_t>>>;
 
 // The type to add, subtract and multiply in: signed overflow is undefined in C++, tensors wrap around.
 template <class S, bool integral = std::is_integral_v<S>>
@@ -156,9 +156,7 @@ inline D4 multiply_add(const D4& a, const D4& b, const D4& c) { return __builtin
 using F16 = Vector<float, 16>;
 using D8 = Vector<double, 8>;
 constexpr int current_rounding = 4;
-inline F16 hardware_sqrt(const F16& a) {
-  return __builtin_ia32_sqrtps512_mask(a, a, 0xFFFF, current_rounding);
-}
+inline F16 hardware_sqrt(const F16& a) { return __builtin_ia32_sqrtps512_mask(a, a, 0xFFFF, current_rounding); }
 inline D8 hardware_sqrt(const D8& a) { return __builtin_ia32_sqrtpd512_mask(a, a, 0xFF, current_rounding); }
 inline F16 multiply_add(const F16& a, const F16& b, const F16& c) {
   return __builtin_ia32_vfmaddps512_mask(a, b, c, 0xFFFF, current_rounding);
@@ -296,9 +294,7 @@ struct Pack {
     __builtin_memcpy(&b, p, sizeof b);
     return mask_of_bytes(b);
   }
-  static Mask splat_mask(const uint8_t* p) {
-    return mask_of_bytes(broadcast<int8_t, width>(static_cast<int8_t>(*p)));
-  }
+  static Mask splat_mask(const uint8_t* p) { return mask_of_bytes(broadcast<int8_t, width>(static_cast<int8_t>(*p))); }
   static Mask gather_mask(const uint8_t* p, int64_t stride) {
     return mask_of_bytes(vector_of<int8_t, width, N>([&](int k) { return p[k * stride]; }));
   }
@@ -317,12 +313,20 @@ struct Pack {
   friend Pack operator+(Pack a, Pack b) { return (Raw)((Arithmetic)a.raw + (Arithmetic)b.raw); }
   friend Pack operator-(Pack a, Pack b) { return (Raw)((Arithmetic)a.raw - (Arithmetic)b.raw); }
   friend Pack operator*(Pack a, Pack b) { return (Raw)((Arithmetic)a.raw * (Arithmetic)b.raw); }
-  friend Pack operator/(Pack a, Pack b) requires is_floating { return a.raw / b.raw; }
+  friend Pack operator/(Pack a, Pack b)
+    requires is_floating
+  {
+    return a.raw / b.raw;
+  }
   friend Pack fma(Pack a, Pack b, Pack c) {
     if constexpr (is_floating) return multiply_add(a.raw, b.raw, c.raw);
     else return a * b + c;
   }
-  friend Pack sqrt(Pack a) requires is_floating { return hardware_sqrt(a.raw); }
+  friend Pack sqrt(Pack a)
+    requires is_floating
+  {
+    return hardware_sqrt(a.raw);
+  }
   friend Pack abs(Pack a) {
     if constexpr (is_floating) return from_bits(a.bits() & ~Pack(-0.0).bits());
     else if constexpr (is_boolean) return a;

@@ -6,10 +6,12 @@ namespace chainrule {
 
 // NaN must pass through, and goes to the last branch of select: hence "<= 0" and not "> 0".
 struct Relu {
-  static constexpr OpInfo info{.name = "relu", .doc = "Rectified linear unit, max(x, 0); the gradient at 0 is 0.",
+  static constexpr OpInfo info{.name = "relu",
+                               .doc = "Rectified linear unit, max(x, 0); the gradient at 0 is 0.",
                                .example = R"(
 >>> cr.relu(cr.tensor([-1., 0., 2.]))
-tensor([0., 0., 2.]))", .domain = Domain::number};
+tensor([0., 0., 2.]))",
+                               .domain = Domain::number};
   template <class T> static constexpr T forward(const T& x) { return select(x <= 0, 0, x); }
   template <class T> static constexpr T vjp(const T& gy, const T&, const T& y) { return select(y <= 0, 0, gy); }
 };

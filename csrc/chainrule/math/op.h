@@ -31,7 +31,7 @@ struct OpInfo {
 template <class Op, class V>
 struct Field {
   const char* name;
-  V Op::*member;
+  V Op::* member;
 };
 
 template <class Op>
@@ -80,7 +80,8 @@ struct Number {
   template <std::floating_point V>
   constexpr Number(V value) : real(value) {}
   template <std::integral V>
-  constexpr Number(V value) : real(static_cast<double>(value)), integer(static_cast<int64_t>(value)), is_integer(true) {}
+  constexpr Number(V value)
+      : real(static_cast<double>(value)), integer(static_cast<int64_t>(value)), is_integer(true) {}
 };
 
 /// A type that records ops instead of computing lanes: Tensor, the graph's Value, the compile-time probe.

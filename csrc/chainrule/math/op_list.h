@@ -10,14 +10,14 @@ namespace chainrule {
 
 using ElementwiseOps = Concat<ArithmeticOps, TranscendentalOps, ActivationOps, ComparisonOps>::type;
 
-using StructuredOps = OpList<
-    struct Cast, struct Clone,                                                                  // conversion
-    struct Reshape, struct Permute, struct Expand, struct Select, struct Slice, struct EmbedSlice,  // views
-    struct Sum, struct Mean, struct Amax, struct Amin, struct Max, struct Min, struct Argmax, struct Argmin,
-    struct Var, struct Softmax, struct LogSoftmax, struct LogSumExp,                            // reductions
-    struct Matmul, struct Linear,                                                               // linear algebra
-    struct Cat, struct Gather, struct ScatterZeros, struct Index, struct IndexZeros,            // joining, indexing
-    struct CrossEntropy>;                                                                       // losses
+using StructuredOps =
+    OpList<struct Cast, struct Clone,                                                                  // conversion
+           struct Reshape, struct Permute, struct Expand, struct Select, struct Slice, struct EmbedSlice,  // views
+           struct Sum, struct Mean, struct Amax, struct Amin, struct Max, struct Min, struct Argmax, struct Argmin,
+           struct Var, struct Softmax, struct LogSoftmax, struct LogSumExp,                            // reductions
+           struct Matmul, struct Linear,  // linear algebra
+           struct Cat, struct Gather, struct ScatterZeros, struct Index, struct IndexZeros,  // joining, indexing
+           struct CrossEntropy>;  // losses
 
 using AllOps = Concat<ElementwiseOps, StructuredOps>::type;  // so elementwise ids index the kernel tables directly
 

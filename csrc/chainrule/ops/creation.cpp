@@ -50,7 +50,8 @@ int64_t arange_count(Number start, Number stop, Number step) {
   if (start.is_integer && stop.is_integer && step.is_integer) {
     const Wide span = Wide{stop.integer} - start.integer, size = step.integer;
     const Wide count = (span + size - (size > 0 ? 1 : -1)) / size;
-    return count > std::numeric_limits<int64_t>::max() ? std::numeric_limits<int64_t>::max() : static_cast<int64_t>(count);
+    return count > std::numeric_limits<int64_t>::max() ? std::numeric_limits<int64_t>::max()
+                                                       : static_cast<int64_t>(count);
   }
   const double count = std::ceil((stop.real - start.real) / step.real);
   return count < 0x1p63 ? static_cast<int64_t>(count) : std::numeric_limits<int64_t>::max();
@@ -86,7 +87,8 @@ void fill_random(const Tensor& x, FloatFill single, DoubleFill twofold) {
 }
 
 // x takes offset + scale * (random numbers).
-void fill_scaled(const Tensor& x, FloatFill single, DoubleFill twofold, double offset, double scale, std::string_view op) {
+void fill_scaled(const Tensor& x, FloatFill single, DoubleFill twofold, double offset, double scale,
+                 std::string_view op) {
   require_floating_random(x.dtype(), op);
   if (grad_enabled() && x.requires_grad())
     fail(ErrorKind::graph, op, "a tensor that requires gradients", "random numbers have no history to record",
@@ -175,8 +177,8 @@ Tensor randint(int64_t low, int64_t high, IntSpan shape, DType dtype) {
   check_fits(low, dtype, "randint");
   check_fits(high - 1, dtype, "randint");
   if (dtype == DType::boolean && (low < 0 || high > 2))
-    fail(ErrorKind::value, "randint", "low " + std::to_string(low) + " and high " + std::to_string(high) +
-         " for dtype bool", "bools are 0 and 1");
+    fail(ErrorKind::value, "randint",
+         "low " + std::to_string(low) + " and high " + std::to_string(high) + " for dtype bool", "bools are 0 and 1");
   Tensor result = allocated(shape, DType::int64, "randint");
   fill_integers(result.data<int64_t>(), result.numel(), low, high, default_generator().reserve(result.numel()));
   return as(dtype, result);
@@ -193,7 +195,8 @@ Tensor randperm(int64_t n, DType dtype) {
 
 void uniform_(const Tensor& x, double low, double high) {
   if (!(low <= high))
-    fail(ErrorKind::value, "uniform_", "low " + printed(low) + " and high " + printed(high), "low must not exceed high");
+    fail(ErrorKind::value, "uniform_", "low " + printed(low) + " and high " + printed(high),
+         "low must not exceed high");
   fill_scaled(x, fill_uniform, fill_uniform, low, high - low, "uniform_");
 }
 

@@ -98,7 +98,8 @@ class Layout {
   std::string nested(int dim, int64_t at, int indent) const {
     const int depth = x_.ndim() - dim;
     if (depth == 0) return padded(at);
-    const int64_t per_line = depth > 1 ? 1 : std::max<int64_t>(1, (line_width - indent) / (static_cast<int64_t>(width_) + 2));
+    const int64_t per_line =
+        depth > 1 ? 1 : std::max<int64_t>(1, (line_width - indent) / (static_cast<int64_t>(width_) + 2));
     const std::string line_break = "," + std::string(static_cast<size_t>(std::max(depth - 1, 1)), '\n') +
                                    std::string(static_cast<size_t>(indent) + 1, ' ');
     std::string result = "[";
@@ -140,7 +141,8 @@ std::vector<std::string> suffixes_of(const Tensor& x) {
   std::vector<std::string> suffixes;
   const bool empty = x.numel() == 0;
   if (empty && x.ndim() != 1) suffixes.push_back("size=" + to_string(x.shape()));
-  const bool dtype_shows = x.dtype() == DType::float32 || (!empty && (x.dtype() == DType::int64 || x.dtype() == DType::boolean));
+  const bool dtype_shows =
+      x.dtype() == DType::float32 || (!empty && (x.dtype() == DType::int64 || x.dtype() == DType::boolean));
   if (!dtype_shows) suffixes.push_back(std::string("dtype=chainrule.") + name_of(x.dtype()));
   if (!x.is_leaf()) suffixes.push_back("grad_fn=<" + backward_name(x->node->name()) + ">");
   else if (x.requires_grad()) suffixes.push_back("requires_grad=True");

@@ -14,8 +14,7 @@ Shape resolve_shape(const Tensor& x, IntSpan requested, std::string_view op) {
   int64_t known = 1;
   for (int d = 0; d < shape.size(); ++d) {
     if (shape[d] == -1) {
-      if (unknown >= 0)
-        fail(ErrorKind::shape, op, "shape " + to_string(requested), "at most one size may be -1");
+      if (unknown >= 0) fail(ErrorKind::shape, op, "shape " + to_string(requested), "at most one size may be -1");
       unknown = d;
     } else if (__builtin_mul_overflow(known, shape[d], &known)) {
       known = 0;
@@ -49,9 +48,7 @@ Tensor position(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
 
 // ---- Shapes ----
 
-Tensor reshape(const Tensor& x, IntSpan shape) {
-  return Tensor::call(Reshape{resolve_shape(x, shape, "reshape")}, x);
-}
+Tensor reshape(const Tensor& x, IntSpan shape) { return Tensor::call(Reshape{resolve_shape(x, shape, "reshape")}, x); }
 
 Tensor view(const Tensor& x, IntSpan shape) {
   const Reshape op{resolve_shape(x, shape, "view")};
@@ -59,8 +56,10 @@ Tensor view(const Tensor& x, IntSpan shape) {
     fail(ErrorKind::shape, "view", "x has shape " + to_string(x.shape()) + ", the new shape is " + to_string(op.shape),
          "the number of elements must stay the same");
   if (!op.view(x))
-    fail(ErrorKind::shape, "view", "x has shape " + to_string(x.shape()) + " and strides " + to_string(x.strides()) +
-         ", the new shape is " + to_string(op.shape), "these strides allow no such view", "use reshape()");
+    fail(ErrorKind::shape, "view",
+         "x has shape " + to_string(x.shape()) + " and strides " + to_string(x.strides()) + ", the new shape is " +
+             to_string(op.shape),
+         "these strides allow no such view", "use reshape()");
   return Tensor::call(op, x);
 }
 
@@ -103,8 +102,9 @@ Tensor unsqueeze(const Tensor& x, int64_t dim) {
 Tensor flatten(const Tensor& x, int64_t start_dim, int64_t end_dim) {
   const int first = normalize_dim(start_dim, x.ndim(), "flatten"), last = normalize_dim(end_dim, x.ndim(), "flatten");
   if (first > last)
-    fail(ErrorKind::value, "flatten", "start_dim " + std::to_string(start_dim) + " and end_dim " +
-         std::to_string(end_dim), "start_dim must not come after end_dim");
+    fail(ErrorKind::value, "flatten",
+         "start_dim " + std::to_string(start_dim) + " and end_dim " + std::to_string(end_dim),
+         "start_dim must not come after end_dim");
   Shape shape;
   int64_t merged = 1;
   for (int d = 0; d < x.ndim(); ++d) {
@@ -159,7 +159,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   if (a.shape().back() != b.size(column ? 0 : b.ndim() - 2))
     fail(ErrorKind::shape, "matmul", "a has shape " + to_string(a.shape()) + ", b has shape " + to_string(b.shape()),
          std::string("a.shape[-1] must equal b.shape[") + (column ? "-1" : "-2") + "] (" +
-         std::to_string(a.shape().back()) + " != " + std::to_string(b.size(column ? 0 : b.ndim() - 2)) + ")");
+             std::to_string(a.shape().back()) + " != " + std::to_string(b.size(column ? 0 : b.ndim() - 2)) + ")");
   Tensor y = Tensor::call(Matmul{}, row ? unsqueeze(a, 0) : a, column ? unsqueeze(b, 1) : b);
   if (!row && !column) return y;
   Shape shape(y.shape());
@@ -171,8 +171,9 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (bias) return Tensor::call(Linear{}, x, weight, bias);
   if (weight.ndim() != 2 || x.ndim() == 0 || x.shape().back() != weight.size(1))
-    fail(ErrorKind::shape, "linear", "x has shape " + to_string(x.shape()) + ", weight has shape " +
-         to_string(weight.shape()), "weight must be (out, in) and x.shape[-1] must equal in");
+    fail(ErrorKind::shape, "linear",
+         "x has shape " + to_string(x.shape()) + ", weight has shape " + to_string(weight.shape()),
+         "weight must be (out, in) and x.shape[-1] must equal in");
   return matmul(x, matrix_transpose(weight));
 }
 
@@ -188,8 +189,10 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) { return Tensor
 Tensor index(const Tensor& x, std::span<const Tensor> indices, int64_t first_dim) {
   const int first = normalize_dim(first_dim, x.ndim(), "index"), count = static_cast<int>(indices.size());
   if (first + count > x.ndim())
-    fail(ErrorKind::index, "index", std::to_string(count) + " index arrays from dim " + std::to_string(first) +
-         " of a tensor of shape " + to_string(x.shape()), "there must be a dimension for each");
+    fail(ErrorKind::index, "index",
+         std::to_string(count) + " index arrays from dim " + std::to_string(first) + " of a tensor of shape " +
+             to_string(x.shape()),
+         "there must be a dimension for each");
   Permute to_front;
   for (int d = 0; d < count; ++d) to_front.dims.push_back(first + d);
   for (int d = 0; d < x.ndim(); ++d)
@@ -229,8 +232,9 @@ Tensor nonzero(const Tensor& mask) {
 
 Tensor mse_loss(const Tensor& input, const Tensor& target) {
   if (!same(input.shape(), target.shape()))
-    fail(ErrorKind::shape, "mse_loss", "input has shape " + to_string(input.shape()) + ", target has shape " +
-         to_string(target.shape()), "they must be equal");
+    fail(ErrorKind::shape, "mse_loss",
+         "input has shape " + to_string(input.shape()) + ", target has shape " + to_string(target.shape()),
+         "they must be equal");
   return mean(square(input - target));
 }
 

@@ -1,6 +1,7 @@
 // functional.h - the public operations that are not one op each: composites, and friendlier spellings. Floor: ops.
 // Elementwise functions and operators (a + b, exp(x), maximum(a, b)) come from math/; the structured ops (Sum, Matmul,
-// ...) are called as Tensor::call(Sum{...}, x). Dims may be negative throughout. Errors are those of DESIGN: see error.h.
+// ...) are called as Tensor::call(Sum{...}, x). Dims may be negative throughout. Errors are those of DESIGN: see
+// error.h.
 #pragma once
 #include <optional>
 #include <utility>

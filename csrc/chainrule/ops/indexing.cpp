@@ -30,8 +30,9 @@ int check_gather(IntSpan shape, const Meta& index, int64_t dim, std::string_view
 }
 
 [[noreturn]] void fail_index(int64_t value, int64_t size, int dim, std::string_view op) {
-  fail(ErrorKind::index, op, "index " + std::to_string(value) + " on dim " + std::to_string(dim) + " of size " +
-       std::to_string(size), "it must be in [0, " + std::to_string(size - 1) + "]");
+  fail(ErrorKind::index, op,
+       "index " + std::to_string(value) + " on dim " + std::to_string(dim) + " of size " + std::to_string(size),
+       "it must be in [0, " + std::to_string(size - 1) + "]");
 }
 
 void zero(const Tensor& y) { std::memset(y.data(), 0, static_cast<size_t>(y.numel() * size_of(y.dtype()))); }
@@ -40,8 +41,9 @@ void zero(const Tensor& y) { std::memset(y.data(), 0, static_cast<size_t>(y.nume
 Shape index_shape(Args<Meta> inputs, int ndim, std::string_view op) {
   const int count = static_cast<int>(inputs.size()) - 1;
   if (count < 1 || count > ndim)
-    fail(ErrorKind::index, op, std::to_string(count) + " index arrays for a tensor with " + std::to_string(ndim) +
-         " dimensions", "there must be at least one and at most one per dimension");
+    fail(ErrorKind::index, op,
+         std::to_string(count) + " index arrays for a tensor with " + std::to_string(ndim) + " dimensions",
+         "there must be at least one and at most one per dimension");
   Shape shape;
   for (const Meta& index : inputs.subspan(1)) {
     require_index_dtype(index, op);
@@ -63,9 +65,10 @@ std::vector<int64_t> row_offsets(Args<Tensor> inputs, IntSpan chosen, IntSpan sh
     for (size_t i = 0; i < offsets.size(); ++i) {
       int64_t value = spread.data<int64_t>()[i];
       if (value < -shape[d] || value >= shape[d])
-        fail(ErrorKind::index, op, "index " + std::to_string(value) + " on dim " + std::to_string(d) +
-             " of a tensor of shape " + to_string(shape), "it must be in [" + std::to_string(-shape[d]) + ", " +
-             std::to_string(shape[d] - 1) + "]");
+        fail(ErrorKind::index, op,
+             "index " + std::to_string(value) + " on dim " + std::to_string(d) + " of a tensor of shape " +
+                 to_string(shape),
+             "it must be in [" + std::to_string(-shape[d]) + ", " + std::to_string(shape[d] - 1) + "]");
       offsets[i] += (value < 0 ? value + shape[d] : value) * strides[static_cast<int>(d)];
     }
   }
@@ -92,8 +95,8 @@ void Gather::forward(const Tensor& x, const Tensor& index, Tensor& y) const {
 Meta ScatterZeros::infer(const Meta& x, const Meta& index) const {
   check_gather(shape, index, dim, info.name);
   if (!same(x.shape, index.shape))
-    fail(ErrorKind::shape, info.name, "x has shape " + to_string(x.shape) + ", index has shape " +
-         to_string(index.shape), "they must be equal");
+    fail(ErrorKind::shape, info.name,
+         "x has shape " + to_string(x.shape) + ", index has shape " + to_string(index.shape), "they must be equal");
   return {x.dtype, shape};
 }
 void ScatterZeros::forward(const Tensor& x, const Tensor& index, Tensor& y) const {
@@ -146,8 +149,7 @@ void IndexZeros::forward(Args<Tensor> inputs, Tensor& y) const {
 Meta Cat::infer(Args<Meta> tensors) const {
   if (tensors.empty()) fail(ErrorKind::value, info.name, "no tensors", "there must be at least one");
   Meta y = tensors[0];
-  if (y.shape.empty())
-    fail(ErrorKind::shape, info.name, "a 0-d tensor", "it has no dim to join along", "use stack()");
+  if (y.shape.empty()) fail(ErrorKind::shape, info.name, "a 0-d tensor", "it has no dim to join along", "use stack()");
   const int at = normalize_dim(dim, y.shape.size(), info.name);
   for (const Meta& x : tensors.subspan(1)) {
     require_same_dtype(tensors[0], x, info.name);

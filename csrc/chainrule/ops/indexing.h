@@ -9,8 +9,8 @@ namespace chainrule {
 struct ScatterZeros {
   int64_t dim = 0;
   Shape shape;
-  static constexpr OpInfo info{.name = "scatter_zeros", .doc = "Adds x into zeros at index along dim: the adjoint of gather.",
-                               .internal = true};
+  static constexpr OpInfo info{
+      .name = "scatter_zeros", .doc = "Adds x into zeros at index along dim: the adjoint of gather.", .internal = true};
   static constexpr std::tuple fields{Field{"dim", &ScatterZeros::dim}, Field{"shape", &ScatterZeros::shape}};
   static constexpr Saves saves{.inputs = 0b10};
   Meta infer(const Meta& x, const Meta& index) const;
@@ -20,7 +20,8 @@ struct ScatterZeros {
 
 struct Gather {
   int64_t dim = 0;
-  static constexpr OpInfo info{.name = "gather", .doc = "y[p] = x[p with p[dim] = index[p]] for every position p of index."};
+  static constexpr OpInfo info{.name = "gather",
+                               .doc = "y[p] = x[p with p[dim] = index[p]] for every position p of index."};
   static constexpr std::tuple fields{Field{"dim", &Gather::dim}};
   static constexpr Saves saves{.inputs = 0b10};
   Meta infer(const Meta& x, const Meta& index) const;
@@ -46,8 +47,8 @@ struct Index {
 /// zeros of `shape` with y[i0, i1, ...] += x: the adjoint of Index.
 struct IndexZeros {
   Shape shape;
-  static constexpr OpInfo info{.name = "index_zeros", .doc = "Adds x into zeros at integer arrays: the adjoint of index.",
-                               .internal = true};
+  static constexpr OpInfo info{
+      .name = "index_zeros", .doc = "Adds x into zeros at integer arrays: the adjoint of index.", .internal = true};
   static constexpr std::tuple fields{Field{"shape", &IndexZeros::shape}};
   static constexpr Saves saves{.inputs = ~1u};
   Meta infer(Args<Meta> inputs) const;

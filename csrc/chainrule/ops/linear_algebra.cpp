@@ -86,8 +86,8 @@ Meta Matmul::infer(const Meta& a, const Meta& b) const {
     fail(ErrorKind::dtype, info.name, "bool", "it works on numbers", "convert with .float()");
   const int64_t inner = a.shape.back(), rows = b.shape[b.shape.size() - 2];
   if (inner != rows)
-    fail_shapes(info.name, "a", a, "b", b, "a.shape[-1] must equal b.shape[-2] (" + std::to_string(inner) + " != " +
-                std::to_string(rows) + ")");
+    fail_shapes(info.name, "a", a, "b", b,
+                "a.shape[-1] must equal b.shape[-2] (" + std::to_string(inner) + " != " + std::to_string(rows) + ")");
   const Shape a_batch = without_matrix(a.shape), b_batch = without_matrix(b.shape);
   if (!do_broadcast(a_batch, b_batch))
     fail_shapes(info.name, "a", a, "b", b, "the dimensions before the last two must broadcast");
@@ -102,9 +102,10 @@ void Matmul::forward(const Tensor& a, const Tensor& b, Tensor& y) const {
   const int a_rows = a.ndim() - 2, b_rows = b.ndim() - 2, y_rows = y.ndim() - 2;
   const Shape batch = without_matrix(y.shape());
   const int64_t size = size_of(y.dtype()), count = numel_of(batch);
-  GemmArguments g{y.size(y_rows), y.shape().back(), a.shape().back(), a.data(), a.strides()[a_rows],
-                  a.strides()[a_rows + 1], b.data(), b.strides()[b_rows], b.strides()[b_rows + 1], y.data(),
-                  y.shape().back(), nullptr};
+  GemmArguments g{y.size(y_rows), y.shape().back(),    a.shape().back(),
+                  a.data(),       a.strides()[a_rows], a.strides()[a_rows + 1],
+                  b.data(),       b.strides()[b_rows], b.strides()[b_rows + 1],
+                  y.data(),       y.shape().back(),    nullptr};
   if (g.m == 0 || g.n == 0) return;
   for (int64_t i = 0; i < count; ++i) {
     g.a = static_cast<const char*>(a.data()) + batch_offset(a, batch, i) * size;
@@ -119,9 +120,11 @@ Meta Linear::infer(const Meta& x, const Meta& weight, const Meta& bias) const {
   require_same_dtype(x, weight, info.name);
   require_same_dtype(x, bias, info.name);
   if (weight.shape.size() != 2 || x.shape.empty() || x.shape.back() != weight.shape[1])
-    fail_shapes(info.name, "x", x, "weight", weight, "weight must be (out, in) and x.shape[-1] must equal in" +
-                (weight.shape.size() == 2 && !x.shape.empty()
-                     ? " (" + std::to_string(x.shape.back()) + " != " + std::to_string(weight.shape[1]) + ")" : ""));
+    fail_shapes(info.name, "x", x, "weight", weight,
+                "weight must be (out, in) and x.shape[-1] must equal in" +
+                    (weight.shape.size() == 2 && !x.shape.empty()
+                         ? " (" + std::to_string(x.shape.back()) + " != " + std::to_string(weight.shape[1]) + ")"
+                         : ""));
   if (!same(bias.shape, Shape{weight.shape[0]}))
     fail_shapes(info.name, "weight", weight, "bias", bias, "bias must have shape (out,)");
   Meta y = x;
@@ -137,7 +140,8 @@ void Linear::forward(const Tensor& x, const Tensor& weight, const Tensor& bias, 
   const Tensor flat_bias = bias.is_contiguous() ? bias : installed().contiguous_copy(bias);
   const bool strided = rows.ndim() == 2;
   multiply({m, n, k, rows.data(), strided ? rows.strides()[0] : k, strided ? rows.strides()[1] : 1, weight.data(),
-            weight.strides()[1], weight.strides()[0], y.data(), n, flat_bias.data()}, y.dtype());
+            weight.strides()[1], weight.strides()[0], y.data(), n, flat_bias.data()},
+           y.dtype());
 }
 
 }  // namespace chainrule

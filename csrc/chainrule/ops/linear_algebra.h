@@ -12,8 +12,10 @@ T transposed(const T& x) {
 }
 
 struct Matmul {
-  static constexpr OpInfo info{.name = "matmul", .doc = "Matrix product of the last two dims; the others broadcast.",
-                               .infix = "@", .precedence = 6};
+  static constexpr OpInfo info{.name = "matmul",
+                               .doc = "Matrix product of the last two dims; the others broadcast.",
+                               .infix = "@",
+                               .precedence = 6};
   static constexpr Saves saves{.inputs = 0b11};
   Meta infer(const Meta& a, const Meta& b) const;
   void forward(const Tensor& a, const Tensor& b, Tensor& y) const;

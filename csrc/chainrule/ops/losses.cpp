@@ -11,8 +11,9 @@ Meta CrossEntropy::infer(const Meta& logits, const Meta& target) const {
     fail(ErrorKind::dtype, info.name, std::string("target has dtype ") + name_of(target.dtype),
          "class numbers must be int64", "convert with .long()");
   if (logits.shape.size() != 2 || !same(target.shape, Shape{logits.shape[0]}))
-    fail(ErrorKind::shape, info.name, "logits have shape " + to_string(logits.shape) + ", target has shape " +
-         to_string(target.shape), "they must be (n, classes) and (n,)");
+    fail(ErrorKind::shape, info.name,
+         "logits have shape " + to_string(logits.shape) + ", target has shape " + to_string(target.shape),
+         "they must be (n, classes) and (n,)");
   return {logits.dtype, target.shape};
 }
 
@@ -25,7 +26,7 @@ void CrossEntropy::forward(const Tensor& logits, const Tensor& target, Tensor& y
     if (label != ignore_index && (label < 0 || label >= classes))
       fail(ErrorKind::index, info.name, "target " + std::to_string(label) + " at position " + std::to_string(i),
            "a class number must be in [0, " + std::to_string(classes - 1) + "], or ignore_index (" +
-           std::to_string(ignore_index) + ")");
+               std::to_string(ignore_index) + ")");
   }
   const int64_t size = size_of(logits.dtype());
   const Rows all{logits.data(), n, logits.strides()[0], classes, logits.strides()[1]};

@@ -7,8 +7,9 @@ namespace chainrule {
 
 struct CrossEntropy {
   int64_t ignore_index = -100;
-  static constexpr OpInfo info{.name = "cross_entropy",
-                               .doc = "-log softmax(logits)[target] for logits (n, classes), target (n,) int64; 0 at ignore_index."};
+  static constexpr OpInfo info{
+      .name = "cross_entropy",
+      .doc = "-log softmax(logits)[target] for logits (n, classes), target (n,) int64; 0 at ignore_index."};
   static constexpr std::tuple fields{Field{"ignore_index", &CrossEntropy::ignore_index}};
   static constexpr Saves saves{.inputs = 0b11};
   Meta infer(const Meta& logits, const Meta& target) const;

@@ -16,9 +16,7 @@ void check(const Meta& x, int64_t dim, std::string_view op) {
 }
 
 // x with `dim` last and dense, and y as it looks from there.
-Tensor dim_last(const Tensor& x, int dim) {
-  return x.ndim() ? Permute::swap(x.ndim(), dim, x.ndim() - 1).view(x) : x;
-}
+Tensor dim_last(const Tensor& x, int dim) { return x.ndim() ? Permute::swap(x.ndim(), dim, x.ndim() - 1).view(x) : x; }
 Tensor dense(const Tensor& x) { return x.is_contiguous() ? x : installed().contiguous_copy(x); }
 
 Rows rows_of(const Tensor& x) {
@@ -48,7 +46,8 @@ Tensor apply_rows_backward(RowBackwardKernel kernel, const Tensor& gy, const Ten
   const Rows all = rows_of(g);
   for_row_chunks(all, size, [&](const Rows& part, int64_t first) noexcept {
     const int64_t at = first * all.columns * size;
-    kernel(static_cast<char*>(gx.data()) + at, part.x, static_cast<const char*>(out.data()) + at, part.rows, all.columns);
+    kernel(static_cast<char*>(gx.data()) + at, part.x, static_cast<const char*>(out.data()) + at, part.rows,
+           all.columns);
   });
   return dim_last(gx, dim);
 }

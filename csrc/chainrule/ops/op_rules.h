@@ -64,8 +64,7 @@ T one_vjp(const Op& op, const T* gy, std::span<const T> x, const T* y) {
       const std::array<T, 2> gys{gy[0], gy[1]}, ys{y[0], y[1]};
       if constexpr (requires { op.vjp(wrt<K>{}, gys, x[j]..., ys); }) return op.vjp(wrt<K>{}, gys, x[j]..., ys);
     } else {
-      if constexpr (requires { op.vjp(wrt<K>{}, gy[0], x[j]..., y[0]); })
-        return op.vjp(wrt<K>{}, gy[0], x[j]..., y[0]);
+      if constexpr (requires { op.vjp(wrt<K>{}, gy[0], x[j]..., y[0]); }) return op.vjp(wrt<K>{}, gy[0], x[j]..., y[0]);
     }
     return T();
   });

@@ -31,8 +31,7 @@ template <class Op>
 struct FieldRows {
   static constexpr size_t count = std::tuple_size_v<decltype(fields_of<Op>())>;
   static constexpr auto rows = []<size_t... I>(std::index_sequence<I...>) {
-    return std::array<FieldRow, count>{
-        FieldRow{field<Op, I>.name, kind_of_field(field<Op, I>), &field_at<Op, I>}...};
+    return std::array<FieldRow, count>{FieldRow{field<Op, I>.name, kind_of_field(field<Op, I>), &field_at<Op, I>}...};
   }(std::make_index_sequence<count>{});
 };
 
@@ -137,10 +136,11 @@ bool install_ops() {
            .add_row = &op_table()[id_of<Add>],
            .expand = [](const Tensor& x, IntSpan shape) { return Tensor::call(Expand{Shape(shape)}, x); },
            .sum_to_shape = [](const Tensor& x, IntSpan shape) { return sum_to_shape(x, shape); },
-           .contiguous_copy = [](const Tensor& x) {
-             const GradMode unrecorded(false);
-             return Tensor::call(Clone{}, x);
-           }});
+           .contiguous_copy =
+               [](const Tensor& x) {
+                 const GradMode unrecorded(false);
+                 return Tensor::call(Clone{}, x);
+               }});
   return true;
 }
 

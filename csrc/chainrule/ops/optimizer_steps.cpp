@@ -63,11 +63,13 @@ void check_parameter(const Tensor& parameter, size_t i, std::string_view op) {
 
 void check_like(const Tensor& other, const char* what, const Tensor& parameter, size_t i, std::string_view op) {
   if (!same(other.shape(), parameter.shape()))
-    fail(ErrorKind::shape, op, ordinal(i) + " has shape " + to_string(parameter.shape()) + ", its " + what + " " +
-         to_string(other.shape()), "they must be equal");
+    fail(ErrorKind::shape, op,
+         ordinal(i) + " has shape " + to_string(parameter.shape()) + ", its " + what + " " + to_string(other.shape()),
+         "they must be equal");
   if (other.dtype() != parameter.dtype())
-    fail(ErrorKind::dtype, op, ordinal(i) + " has dtype " + name_of(parameter.dtype()) + ", its " + what + " " +
-         name_of(other.dtype()), "they must be equal");
+    fail(ErrorKind::dtype, op,
+         ordinal(i) + " has dtype " + name_of(parameter.dtype()) + ", its " + what + " " + name_of(other.dtype()),
+         "they must be equal");
 }
 
 void check_count(size_t count, const char* what, size_t parameters, std::string_view op) {
@@ -86,8 +88,8 @@ std::vector<Update> updates_of(std::span<const Tensor> parameters, std::string_v
     if (!gradient) continue;
     check_parameter(parameter, i, op);
     check_like(gradient, "gradient", parameter, i, op);
-    updates.push_back({i, parameter.numel(), static_cast<int>(parameter.dtype()), Dense(parameter), Dense(gradient),
-                       {}, {}});
+    updates.push_back(
+        {i, parameter.numel(), static_cast<int>(parameter.dtype()), Dense(parameter), Dense(gradient), {}, {}});
   }
   return updates;
 }
@@ -124,7 +126,8 @@ void run_in_blocks(const std::vector<Update>& updates, const F& run) {
   };
   const auto count = static_cast<int64_t>(blocks.size());
   if (elements >= parallel_elements) parallel_for(count, run_block);
-  else for (int64_t i = 0; i < count; ++i) run_block(i);
+  else
+    for (int64_t i = 0; i < count; ++i) run_block(i);
 }
 
 void finish(const Update& update) {

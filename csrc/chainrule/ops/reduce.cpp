@@ -74,8 +74,8 @@ void reduce_with(ReduceKernel kernel, const Tensor& x, uint32_t mask, const Tens
   for (int64_t i = 0; i < outer; ++i) {
     // With no fold at all (an empty reduction) the kernel still runs once, over no columns.
     for (int64_t j = 0; j < std::max<int64_t>(folds, 1); ++j) {
-      const Rows all{static_cast<const char*>(x.data()) + (kept.offset(i) + (folds ? folded.offset(j) : 0)) * size, rows,
-                     row_step, folds ? columns : 0, column_step};
+      const Rows all{static_cast<const char*>(x.data()) + (kept.offset(i) + (folds ? folded.offset(j) : 0)) * size,
+                     rows, row_step, folds ? columns : 0, column_step};
       for_row_chunks(all, size, [&](const Rows& part, int64_t first) noexcept {
         kernel(out + (i * rows + first) * size, part, j > 0);
       });

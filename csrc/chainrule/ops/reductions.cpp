@@ -99,14 +99,16 @@ Meta Argmax::infer(const Meta& x) const {
   return {DType::int64, reduced(x.shape, Shape{dim}, keepdim, info.name)};
 }
 void Argmax::forward(const Tensor& x, Tensor& y) const {
-  arg_reduce_with(active_kernels().reductions.argmax[index_of(x.dtype())], x, normalize_dim(dim, x.ndim(), info.name), y);
+  arg_reduce_with(active_kernels().reductions.argmax[index_of(x.dtype())], x, normalize_dim(dim, x.ndim(), info.name),
+                  y);
 }
 Meta Argmin::infer(const Meta& x) const {
   require_elements(x, Shape{dim}, info.name);
   return {DType::int64, reduced(x.shape, Shape{dim}, keepdim, info.name)};
 }
 void Argmin::forward(const Tensor& x, Tensor& y) const {
-  arg_reduce_with(active_kernels().reductions.argmin[index_of(x.dtype())], x, normalize_dim(dim, x.ndim(), info.name), y);
+  arg_reduce_with(active_kernels().reductions.argmin[index_of(x.dtype())], x, normalize_dim(dim, x.ndim(), info.name),
+                  y);
 }
 
 std::array<Meta, 2> Max::infer(const Meta& x) const {

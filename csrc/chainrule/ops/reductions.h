@@ -94,7 +94,8 @@ struct Amin {
 struct Argmax {
   int64_t dim = -1;
   bool keepdim = false;
-  static constexpr OpInfo info{.name = "argmax", .doc = "Position of the largest value along dim, the first of equals."};
+  static constexpr OpInfo info{.name = "argmax",
+                               .doc = "Position of the largest value along dim, the first of equals."};
   static constexpr std::tuple fields{Field{"dim", &Argmax::dim}, Field{"keepdim", &Argmax::keepdim}};
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;
@@ -102,7 +103,8 @@ struct Argmax {
 struct Argmin {
   int64_t dim = -1;
   bool keepdim = false;
-  static constexpr OpInfo info{.name = "argmin", .doc = "Position of the smallest value along dim, the first of equals."};
+  static constexpr OpInfo info{.name = "argmin",
+                               .doc = "Position of the smallest value along dim, the first of equals."};
   static constexpr std::tuple fields{Field{"dim", &Argmin::dim}, Field{"keepdim", &Argmin::keepdim}};
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;

@@ -22,8 +22,9 @@ void require_same_dtype(const Meta& a, const Meta& b, std::string_view op) {
 Meta Reshape::infer(const Meta& x) const {
   const int64_t numel = checked_numel(shape, size_of(x.dtype), info.name);
   if (numel != numel_of(x.shape))
-    fail(ErrorKind::shape, info.name, "x has shape " + to_string(x.shape) + " (" + std::to_string(numel_of(x.shape)) +
-         " elements), the new shape is " + to_string(shape) + " (" + std::to_string(numel) + ")",
+    fail(ErrorKind::shape, info.name,
+         "x has shape " + to_string(x.shape) + " (" + std::to_string(numel_of(x.shape)) +
+             " elements), the new shape is " + to_string(shape) + " (" + std::to_string(numel) + ")",
          "the number of elements must stay the same");
   return {x.dtype, shape};
 }
@@ -108,8 +109,7 @@ Tensor Expand::view(const Tensor& x) const {
 Slice::Range Slice::range(IntSpan shape) const {
   const int at = normalize_dim(dim, static_cast<int>(shape.size()), info.name);
   if (shape.empty()) fail(ErrorKind::index, info.name, "a 0-d tensor", "it has no dimension to slice", "use item()");
-  if (step < 1)
-    fail(ErrorKind::value, info.name, "step " + std::to_string(step), "the step must be positive");
+  if (step < 1) fail(ErrorKind::value, info.name, "step " + std::to_string(step), "the step must be positive");
   const int64_t size = shape[at];
   auto bound = [&](int64_t i) { return std::clamp<int64_t>(i < 0 ? i + size : i, 0, size); };
   const int64_t begin = bound(start), end = std::max(begin, bound(stop));
@@ -135,9 +135,10 @@ Meta Select::infer(const Meta& x) const {
   const int at = normalize_dim(dim, x.shape.size(), info.name);
   const int64_t size = x.shape[at];
   if (index < -size || index >= size)
-    fail(ErrorKind::index, info.name, "index " + std::to_string(index) + " on dim " + std::to_string(at) +
-         " of a tensor of shape " + to_string(x.shape), "it must be in [" + std::to_string(-size) + ", " +
-         std::to_string(size - 1) + "]");
+    fail(ErrorKind::index, info.name,
+         "index " + std::to_string(index) + " on dim " + std::to_string(at) + " of a tensor of shape " +
+             to_string(x.shape),
+         "it must be in [" + std::to_string(-size) + ", " + std::to_string(size - 1) + "]");
   y.shape.erase(at);
   return y;
 }
@@ -154,9 +155,10 @@ Meta EmbedSlice::infer(const Meta& x) const {
   const int at = normalize_dim(dim, x.shape.size(), info.name);
   const int64_t length = x.shape.empty() ? 0 : x.shape[at];
   if (x.shape.empty() || start < 0 || step < 1 || size < 0 || (length && start + (length - 1) * step >= size))
-    fail(ErrorKind::shape, info.name, "x of shape " + to_string(x.shape) + " from " + std::to_string(start) +
-         " in steps of " + std::to_string(step) + " along dim " + std::to_string(at) + " of size " +
-         std::to_string(size), "x must fit");
+    fail(ErrorKind::shape, info.name,
+         "x of shape " + to_string(x.shape) + " from " + std::to_string(start) + " in steps of " +
+             std::to_string(step) + " along dim " + std::to_string(at) + " of size " + std::to_string(size),
+         "x must fit");
   y.shape[at] = size;
   return y;
 }

@@ -20,7 +20,8 @@ struct Reshape {
 
 struct Permute {
   Shape dims;
-  static constexpr OpInfo info{.name = "permute", .doc = "Dimensions in another order: dim i of the result is dims[i]."};
+  static constexpr OpInfo info{.name = "permute",
+                               .doc = "Dimensions in another order: dim i of the result is dims[i]."};
   static constexpr std::tuple fields{Field{"dims", &Permute::dims}};
   static constexpr Saves saves{};
   Meta infer(const Meta& x) const;
@@ -44,8 +45,8 @@ struct Expand {
 /// zeros of `size` along dim, with x at start, start + step, ...: the adjoint of Slice.
 struct EmbedSlice {
   int64_t dim = 0, start = 0, step = 1, size = 1;
-  static constexpr OpInfo info{.name = "embed_slice", .doc = "Zeros with x in a slice: the adjoint of slice.",
-                               .internal = true};
+  static constexpr OpInfo info{
+      .name = "embed_slice", .doc = "Zeros with x in a slice: the adjoint of slice.", .internal = true};
   static constexpr std::tuple fields{Field{"dim", &EmbedSlice::dim}, Field{"start", &EmbedSlice::start},
                                      Field{"step", &EmbedSlice::step}, Field{"size", &EmbedSlice::size}};
   static constexpr Saves saves{};
