@@ -205,12 +205,16 @@ void Pass::propagate_by_formula(Node* node, std::array<Tensor, max_outputs>& gy)
     const Edge& edge = node->edges()[k];
     x[k] = edge.saved ? with_history(edge.saved, edge.node, edge.output, options_.create_graph) : gy[0].hollow();
   }
+  std::array<Tensor, max_operands> fused;  // an op with more inputs has no backward
+  if (!options_.create_graph && row.backward) {
+    unsigned owed = 0;
+    for (size_t k = 0; k < x.size(); ++k) owed |= static_cast<unsigned>(owes(node->edges()[k])) << k;
+    row.backward(node->attributes(), owed, gy.data(), x, y.data(), fused.data());
+  }
   for (size_t k = 0; k < x.size(); ++k) {
     const Edge& edge = node->edges()[k];
     if (!owes(edge)) continue;
-    Tensor gx;
-    if (!options_.create_graph && row.backward)
-      gx = row.backward(node->attributes(), static_cast<int>(k), gy[0], x, y[0]);
+    Tensor gx = k < fused.size() ? std::move(fused[k]) : Tensor();
     if (!gx) gx = row.vjp(node->attributes(), static_cast<int>(k), gy.data(), x, y.data());
     if (!gx) continue;
     if (row.elementwise) gx = installed().sum_to_shape(gx, x[k].shape());

@@ -46,19 +46,21 @@ struct OpRow {
 
   /// Gradient for input k as ops that record themselves; empty when input k has none.
   Tensor (*vjp)(const void* op, int k, const Tensor* gy, std::span<const Tensor> inputs, const Tensor* y);
-  /// The same in one pass without recording; null, or empty results, where the op has no such rule.
-  Tensor (*backward)(const void* op, int k, const Tensor& gy, std::span<const Tensor> inputs, const Tensor& y);
+  /// The gradients whose bit is set in `owed` in one unrecorded pass; what it leaves empty is given by vjp. Null where
+  /// the op has no such rule.
+  void (*backward)(const void* op, unsigned owed, const Tensor* gy, std::span<const Tensor> inputs, const Tensor* y,
+                   Tensor* gx);
 };
 
 /// What autograd takes from the floor above.
 struct Installed {
-  std::span<const OpRow> rows;                              ///< by op id
+  std::span<const OpRow> rows;  ///< by op id
   Tensor (*cast)(const Tensor& x, DType dtype);
   Tensor (*add)(const Tensor& a, const Tensor& b);
   const OpRow* add_row;
   Tensor (*expand)(const Tensor& x, IntSpan shape);
-  Tensor (*sum_to_shape)(const Tensor& x, IntSpan shape);   ///< adjoint of broadcasting
-  Tensor (*contiguous_copy)(const Tensor& x);               ///< unrecorded, in memory of its own
+  Tensor (*sum_to_shape)(const Tensor& x, IntSpan shape);  ///< adjoint of broadcasting
+  Tensor (*contiguous_copy)(const Tensor& x);  ///< unrecorded, in memory of its own
 };
 void install(const Installed& installed);
 const Installed& installed();

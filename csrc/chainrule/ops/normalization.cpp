@@ -58,18 +58,18 @@ Meta Softmax::infer(const Meta& x) const { return check(x, dim, info.name), x; }
 void Softmax::forward(const Tensor& x, Tensor& y) const {
   apply_rows(active_kernels().rows.softmax[index_of(x.dtype())], x, normalize_dim(dim, x.ndim(), info.name), y);
 }
-Tensor Softmax::backward(wrt<0>, const Tensor& gy, const Tensor&, const Tensor& y) const {
-  return apply_rows_backward(active_kernels().rows.softmax_backward[index_of(y.dtype())], gy, y,
-                             normalize_dim(dim, y.ndim(), info.name));
+void Softmax::backward(unsigned, const Tensor& gy, const Tensor&, const Tensor& y, Tensor* gx) const {
+  gx[0] = apply_rows_backward(active_kernels().rows.softmax_backward[index_of(y.dtype())], gy, y,
+                              normalize_dim(dim, y.ndim(), info.name));
 }
 
 Meta LogSoftmax::infer(const Meta& x) const { return check(x, dim, info.name), x; }
 void LogSoftmax::forward(const Tensor& x, Tensor& y) const {
   apply_rows(active_kernels().rows.log_softmax[index_of(x.dtype())], x, normalize_dim(dim, x.ndim(), info.name), y);
 }
-Tensor LogSoftmax::backward(wrt<0>, const Tensor& gy, const Tensor&, const Tensor& y) const {
-  return apply_rows_backward(active_kernels().rows.log_softmax_backward[index_of(y.dtype())], gy, y,
-                             normalize_dim(dim, y.ndim(), info.name));
+void LogSoftmax::backward(unsigned, const Tensor& gy, const Tensor&, const Tensor& y, Tensor* gx) const {
+  gx[0] = apply_rows_backward(active_kernels().rows.log_softmax_backward[index_of(y.dtype())], gy, y,
+                              normalize_dim(dim, y.ndim(), info.name));
 }
 
 Meta LogSumExp::infer(const Meta& x) const {

@@ -14,7 +14,8 @@ struct Softmax {
   template <class T> T vjp(wrt<0>, const T& gy, const T&, const T& y) const {
     return y * (gy - T::call(Sum{{dim}, true}, gy * y));
   }
-  Tensor backward(wrt<0>, const Tensor& gy, const Tensor& x, const Tensor& y) const;  ///< the same in one pass
+  /// The same in one pass.
+  void backward(unsigned owed, const Tensor& gy, const Tensor& x, const Tensor& y, Tensor* gx) const;
 };
 
 struct LogSoftmax {
@@ -27,7 +28,7 @@ struct LogSoftmax {
   template <class T> T vjp(wrt<0>, const T& gy, const T&, const T& y) const {
     return gy - exp(y) * T::call(Sum{{dim}, true}, gy);
   }
-  Tensor backward(wrt<0>, const Tensor& gy, const Tensor& x, const Tensor& y) const;
+  void backward(unsigned owed, const Tensor& gy, const Tensor& x, const Tensor& y, Tensor* gx) const;
 };
 
 // Where every x is -inf, so is y; the difference would be NaN, the gradient is 0.

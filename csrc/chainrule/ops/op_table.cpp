@@ -63,15 +63,11 @@ void forward_erased(const void* bytes, std::span<const Tensor> x, Tensor* y) {
 }
 
 template <class Op>
-Tensor backward_erased(const void* bytes, int k, const Tensor& gy, std::span<const Tensor> x, const Tensor& y) {
-  return with_inputs<input_count<Op>>([&](auto... j) {
-    Tensor gradient;
-    auto rule = [&]<int K>(wrt<K>) {
-      if constexpr (requires { op_at<Op>(bytes).backward(wrt<K>{}, gy, x[j]..., y); })
-        if (k == K) gradient = op_at<Op>(bytes).backward(wrt<K>{}, gy, x[j]..., y);
-    };
-    (rule(j), ...);
-    return gradient;
+void backward_erased(const void* bytes, unsigned owed, const Tensor* gy, std::span<const Tensor> x, const Tensor* y,
+                     Tensor* gx) {
+  with_inputs<input_count<Op>>([&](auto... k) {
+    if constexpr (output_count<Op> == 1) op_at<Op>(bytes).backward(owed, gy[0], x[k]..., y[0], gx);
+    else op_at<Op>(bytes).backward(owed, std::array{gy[0], gy[1]}, x[k]..., std::array{y[0], y[1]}, gx);
   });
 }
 
