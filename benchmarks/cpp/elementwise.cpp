@@ -63,10 +63,12 @@ void backward(benchmark::State& state, const OpRow& row) {
   }
   for (int k = 0; k < row.inputs; ++k) bytes += (reads >> k & 1) ? bytes_of(inputs[k]) : 0;
   bytes += ((reads & uses_output) ? bytes_of(y) : 0) + ((reads & uses_gradient) ? bytes_of(gy) : 0);
+  Operand operands[max_operands];
+  for (int k = 0; k < row.inputs; ++k) operands[k].data = inputs[k].data();
   const Stopwatch watch;
   for (auto _ : state) {
     Tensor gx[max_operands];
-    backward_elementwise(row, op.bytes, gy, inputs, y, owed, gx);
+    backward_elementwise(row, op.bytes, gy, {operands, inputs.size()}, {y.data()}, owed, gx);
     benchmark::ClobberMemory();
   }
   count_bytes(state, watch, bytes);

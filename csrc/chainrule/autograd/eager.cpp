@@ -1,9 +1,9 @@
 // eager.cpp - running one op on tensors: promote, infer, compute, record. Floor: autograd.
 #include <array>
-#include <vector>
 
 #include "chainrule/autograd/elementwise.h"
 #include "chainrule/autograd/node.h"
+#include "chainrule/autograd/small_list.h"
 #include "chainrule/core/error.h"
 
 namespace chainrule {
@@ -14,22 +14,22 @@ Installed rows_from_above{};
 
 bool is_stale(const Tensor& x) { return x->storage && x->storage->recorded_version > x->version; }
 
+// The common case: floating operands of one dtype and one shape, all dense. False when it is not.
+bool run_uniform(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
+  const Tensor& last = *inputs[inputs.size() - 1];
+  if (row.mask_input || !is_floating(last.dtype())) return false;
+  for (size_t k = 0; k + 1 < inputs.size(); ++k)
+    if (inputs[k]->dtype() != last.dtype() || !same(inputs[k]->shape(), last.shape())) return false;
+  outputs[0] = Tensor::empty_like(last, row.mask_output ? DType::boolean : last.dtype());
+  forward_elementwise(row, op, inputs, outputs[0]);
+  return true;
+}
+
 void run_elementwise(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
-  const int n = row.inputs;
-  const Tensor& last = *inputs[n - 1];
-  bool uniform = is_floating(last.dtype()) && (!row.mask_input || inputs[0]->dtype() == DType::boolean);
-  for (int k = row.mask_input; k < n; ++k) uniform &= inputs[k]->dtype() == last.dtype();
-  bool same_shape = true;
-  for (int k = 0; k + 1 < n; ++k) same_shape &= same(inputs[k]->shape(), last.shape());
-  if (uniform && same_shape) [[likely]] {
-    outputs[0] = Tensor::empty(row.mask_output ? DType::boolean : last.dtype(), last.shape());
-    forward_elementwise(row, op, inputs, outputs[0]);
-    return;
-  }
-  std::array<Meta, 3> metas;
-  for (int k = 0; k < n; ++k) metas[k] = inputs[k]->meta();
+  std::array<Meta, max_operands> metas;
+  for (size_t k = 0; k < inputs.size(); ++k) metas[k] = inputs[k]->meta();
   Meta result;
-  infer_elementwise(row, {metas.data(), static_cast<size_t>(n)}, &result);
+  infer_elementwise(row, {metas.data(), inputs.size()}, &result);
   outputs[0] = Tensor::empty(result);
   forward_elementwise(row, op, inputs, outputs[0]);
 }
@@ -62,13 +62,11 @@ void run_with_casts(const OpRow& row, const void* op, std::span<const Tensor* co
 }
 
 void run_structured(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
-  std::vector<Meta> metas;
-  std::vector<Tensor> tensors;
-  metas.reserve(inputs.size());
-  tensors.reserve(inputs.size());
-  for (const Tensor* x : inputs) {
-    metas.push_back(x->meta());
-    tensors.push_back(*x);
+  SmallList<Meta, max_operands> metas(inputs.size());
+  SmallList<Tensor, max_operands> tensors(inputs.size());
+  for (size_t k = 0; k < inputs.size(); ++k) {
+    metas[k] = inputs[k]->meta();
+    tensors[k] = *inputs[k];
   }
   std::array<Meta, max_outputs> results;
   row.infer(op, metas, results.data());
@@ -106,13 +104,13 @@ void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs
     if (recording && is_stale(*x)) [[unlikely]]
       check_not_stale(*x, row.info->name);
   }
-  if (row.elementwise) {
+  if (!row.elementwise) {
+    run_structured(row, op, inputs, outputs);
+  } else if (!run_uniform(row, op, inputs, outputs)) {
     DType to;
     if (needs_casts(row, inputs, &to)) [[unlikely]]
       return run_with_casts(row, op, inputs, to, outputs);
     run_elementwise(row, op, inputs, outputs);
-  } else {
-    run_structured(row, op, inputs, outputs);
   }
   if (recording && wants_grad && row.vjp) record(row, op, inputs, outputs);
 }

@@ -1,5 +1,6 @@
 #include "chainrule/autograd/elementwise.h"
 
+#include <atomic>
 #include <cstdlib>
 
 #include "chainrule/core/error.h"
@@ -15,20 +16,13 @@ const Kernels& kernels_for(int level) {
   return level == 4 ? kernels_of_level<4>() : level == 3 ? kernels_of_level<3>() : kernels_of_level<2>();
 }
 
-struct Active {
-  int level;
-  const Kernels* kernels;
-};
+// Null until it is first asked for: CHAINRULE_ISA may name what this CPU lacks, which is an error of that first op.
+constinit std::atomic<const Kernels*> active_table = nullptr;
+constinit std::atomic<int> level_in_use = 0;
 
-Active choose() {
+void choose() {
   const char* forced = std::getenv("CHAINRULE_ISA");
-  const int level = forced ? level_named(forced, "CHAINRULE_ISA") : best_level();
-  return {level, &kernels_for(level)};
-}
-
-Active& active() {
-  static Active chosen = choose();
-  return chosen;
+  force_level(forced ? level_named(forced, "CHAINRULE_ISA") : best_level());
 }
 
 // ---- Strided loops ----
@@ -104,9 +98,22 @@ int best_level() {
   }();
   return level;
 }
-const Kernels& active_kernels() { return *active().kernels; }
-int active_level() { return active().level; }
-void force_level(int level) { active() = {level, &kernels_for(level)}; }
+const Kernels& active_kernels() {
+  const Kernels* table = active_table.load(std::memory_order_acquire);
+  if (!table) [[unlikely]] {
+    choose();
+    table = active_table.load(std::memory_order_acquire);
+  }
+  return *table;
+}
+int active_level() {
+  active_kernels();
+  return level_in_use.load(std::memory_order_relaxed);
+}
+void force_level(int level) {
+  level_in_use.store(level, std::memory_order_relaxed);
+  active_table.store(&kernels_for(level), std::memory_order_release);
+}
 
 int level_named(std::string_view name, std::string_view who) {
   for (int level = 2; level <= best_level(); ++level) {
@@ -151,15 +158,18 @@ void forward_elementwise(const OpRow& row, const void* op, std::span<const Tenso
   const int n = row.inputs;
   const DType dtype = inputs[n - 1]->dtype();
   const ForwardKernel kernel = active_kernels().elementwise[row.id].forward[dtype_index(dtype)];
-  bool same_layout = y.is_contiguous() && y.numel() <= block_elements;
-  for (const Tensor* x : inputs) same_layout &= x->is_contiguous() && same(x->shape(), y.shape());
-  if (same_layout) [[likely]] {
-    static constexpr int64_t dense[max_operands] = {1, 1, 1};
-    const void* data[max_operands];
-    for (int k = 0; k < n; ++k) data[k] = inputs[k]->data();
-    kernel(op, y.data(), 1, data, dense, y.numel());
-    return;
+  bool one_run = y.is_contiguous() && y.numel() <= block_elements;
+  const void* operands[max_operands];
+  int64_t operand_steps[max_operands];
+  for (int k = 0; k < n; ++k) {
+    const Tensor& x = *inputs[k];
+    const bool dense = x.is_contiguous() && same(x.shape(), y.shape());
+    one_run &= dense || x.numel() == 1;
+    operands[k] = x.data();
+    operand_steps[k] = dense;
   }
+  if (one_run) [[likely]]
+    return kernel(op, y.data(), 1, operands, operand_steps, y.numel());
   Loop<max_operands + 1> loop{Shape(y.shape()), {}};
   for (Shape& strides : loop.strides) strides = Shape(y.strides());
   for (int k = 0; k < n; ++k)
@@ -173,45 +183,61 @@ void forward_elementwise(const OpRow& row, const void* op, std::span<const Tenso
   });
 }
 
-void backward_elementwise(const OpRow& row, const void* op, const Tensor& gy, std::span<const Tensor> inputs,
-                          const Tensor& y, unsigned owed, Tensor* gx) {
-  const int n = row.inputs;
+void backward_elementwise(const OpRow& row, const void* op, Tensor gy, std::span<const Operand> inputs,
+                          const Operand& y, unsigned owed, Tensor* gx) {
   const BackwardKernel kernel = active_kernels().elementwise[row.id].backward[dtype_index(gy.dtype())];
+  const size_t n = inputs.size();
+  BackwardArguments base;
+  bool dense = gy.is_contiguous() && gy.numel() <= block_elements && !y.dims;
+  bool reuse = exclusively_ours(gy);
+  for (size_t k = 0; k < n; ++k) {
+    base.x[k] = inputs[k].data;
+    base.x_step[k] = 1;
+    dense &= !inputs[k].dims;
+    base.gx[k] = nullptr;
+    if (!(owed >> k & 1)) continue;
+    gx[k] = std::exchange(reuse, false) ? gy : Tensor::empty_like(gy, gy.dtype());
+    base.gx[k] = gx[k].data();
+  }
+  base.gy = gy.data();
+  base.y = y.data;
+  base.gy_step = base.y_step = 1;
+  if (dense) [[likely]]
+    return kernel(op, base, gy.numel());
   // Operands of the loop: 0 the dense gradients, 1..3 the inputs, 4 gy, 5 y; unread ones follow the gradients.
   Loop<max_operands + 3> loop{Shape(gy.shape()), {}};
   for (Shape& strides : loop.strides) strides = contiguous_strides(gy.shape());
-  BackwardArguments base{};
-  for (int k = 0; k < n; ++k) {
-    const Tensor& x = inputs[k];
-    if (x && x.data()) {
-      base.x[k] = x.data();
-      loop.strides[k + 1] = broadcast_strides(x.shape(), x.strides(), gy.shape());
-    }
-    if (owed >> k & 1) {
-      gx[k] = Tensor::empty(gy.dtype(), gy.shape());
-      base.gx[k] = gx[k].data();
-    }
-  }
+  for (size_t k = 0; k < n; ++k)
+    if (inputs[k].dims) loop.strides[k + 1] = broadcast_strides(inputs[k].sizes(), inputs[k].strides(), gy.shape());
   loop.strides[4] = Shape(gy.strides());
-  if (y && y.data()) {
-    base.y = y.data();
-    loop.strides[5] = Shape(y.strides());
-  }
+  if (y.dims) loop.strides[5] = Shape(y.strides());
   loop.merge();
   const int64_t size = size_of(gy.dtype());
   loop.each_run([&](const int64_t* offsets, const int64_t* steps, int64_t count) {
     BackwardArguments a = base;
-    for (int k = 0; k < n; ++k) {
+    for (size_t k = 0; k < n; ++k) {
       if (a.gx[k]) a.gx[k] = static_cast<char*>(a.gx[k]) + offsets[0] * size;
-      if (a.x[k]) a.x[k] = offset_by(a.x[k], offsets[k + 1], size_of(inputs[k].dtype()));
+      if (a.x[k]) a.x[k] = offset_by(a.x[k], offsets[k + 1], size_of(inputs[k].dtype));
       a.x_step[k] = steps[k + 1];
     }
-    a.gy = offset_by(gy.data(), offsets[4], size);
+    a.gy = offset_by(a.gy, offsets[4], size);
     a.gy_step = steps[4];
     if (a.y) a.y = offset_by(a.y, offsets[5], size);
     a.y_step = steps[5];
     kernel(op, a, count);
   });
+}
+
+void add_in_place(const Tensor& sum, const Tensor& more) {
+  const OpRow& add = *installed().add_row;
+  if (sum.numel() > block_elements || !more.is_contiguous()) {
+    const Tensor* inputs[] = {&sum, &more};
+    return forward_elementwise(add, nullptr, inputs, sum);
+  }
+  const void* operands[] = {sum.data(), more.data()};
+  constexpr int64_t steps[] = {1, 1};
+  active_kernels().elementwise[add.id].forward[dtype_index(sum.dtype())](nullptr, sum.data(), 1, operands, steps,
+                                                                         sum.numel());
 }
 
 }  // namespace chainrule

@@ -1,26 +1,24 @@
-// engine.cpp - a max-heap on sequence numbers visits each node after all its consumers: no pre-pass, no recursion.
-// Leaves have sequence number 0, so they come last: an error on the way leaves every .grad as it was.
+// engine.cpp - the largest sequence number goes next, so each node is visited after all its consumers: no pre-pass, no
+// recursion. Leaves come last: an error on the way leaves every .grad as it was.
 #include "chainrule/autograd/engine.h"
 
-#include <algorithm>
 #include <array>
 
 #include "chainrule/autograd/elementwise.h"
 #include "chainrule/autograd/in_place.h"
 #include "chainrule/autograd/node.h"
+#include "chainrule/autograd/node_queue.h"
+#include "chainrule/autograd/small_list.h"
 #include "chainrule/core/error.h"
 
 namespace chainrule {
 
 namespace {
 
-bool exclusively_ours(const Tensor& t) { return t->refs == 1 && t->storage->refs == 1 && t.is_contiguous(); }
-
 Tensor add_gradients(Tensor sum, const Tensor& more, bool create_graph) {
   const bool in_place = !create_graph && exclusively_ours(sum) && sum.dtype() == more.dtype();
   if (!in_place) return installed().add(sum, more);
-  const Tensor* inputs[] = {&sum, &more};
-  forward_elementwise(*installed().add_row, nullptr, inputs, sum);
+  add_in_place(sum, more);
   return sum;
 }
 
@@ -34,7 +32,7 @@ class Pass {
 
   // Also after an error: no node may keep a half-summed gradient or think it is queued.
   ~Pass() {
-    for (Node* node : heap_) {
+    while (Node* node = waiting_.pop()) {
       for (NodeOutput& output : node->outputs()) Tensor(std::exchange(output.grad, nullptr));
       node->queued = false;
       release(node);
@@ -52,10 +50,7 @@ class Pass {
   }
 
   void run() {
-    while (!heap_.empty()) {
-      std::pop_heap(heap_.begin(), heap_.end(), earlier);
-      Node* node = heap_.back();
-      heap_.pop_back();
+    while (Node* node = waiting_.pop()) {
       node->queued = false;
       const Hold hold{node};
       std::array<Tensor, max_outputs> gy;
@@ -86,17 +81,14 @@ class Pass {
     bool reached = false;
   };
 
-  static bool earlier(const Node* a, const Node* b) { return a->sequence < b->sequence; }
-
   void give(Node* node, int output, Tensor gradient) {
     TensorImpl*& slot = node->outputs()[output].grad;
     if (slot) slot = add_gradients(Tensor(std::exchange(slot, nullptr)), gradient, options_.create_graph).take();
     else slot = gradient.take();
     if (node->queued) return;
-    heap_.push_back(node);
     node->queued = true;
     ++node->refs;
-    std::push_heap(heap_.begin(), heap_.end(), earlier);
+    waiting_.push(node);
   }
 
   void deliver(Node* node, const std::array<Tensor, max_outputs>& gy) {
@@ -120,71 +112,88 @@ class Pass {
   }
 
   void propagate(Node* node, std::array<Tensor, max_outputs>& gy) {
-    check_saved(node);
-    if (node->op->elementwise && !options_.create_graph) propagate_fused(node, gy[0]);
+    check_saved(node, (gy[0] ? gy[0] : gy[1]).shape());
+    if (node->op->elementwise && !options_.create_graph) propagate_fused(node, std::move(gy[0]));
     else propagate_by_formula(node, gy);
     if (!options_.retain_graph) free_saved(node);
   }
 
   void check_all_reached() const;
-  void check_saved(Node* node) const;
-  void propagate_fused(Node* node, const Tensor& gy);
+  void check_saved(Node* node, IntSpan output_shape) const;
+  void propagate_fused(Node* node, Tensor gy);
   void propagate_by_formula(Node* node, std::array<Tensor, max_outputs>& gy);
 
   BackwardOptions options_;
   GradMode mode_;
   bool restricted_ = false;
-  std::vector<Node*> heap_;
+  NodeQueue waiting_;
   std::vector<Node*> marked_;
   std::vector<Result> results_;
   std::vector<Capture> captures_;
 };
 
-void Pass::check_saved(Node* node) const {
+[[noreturn]] void fail_changed(Node* node, const Saved& saved, IntSpan output_shape, const std::string& what) {
+  const Storage& storage = *saved.storage;
+  const std::string shape = to_string(node->has_shape_of_output(saved) ? output_shape : node->sizes(saved));
+  fail(ErrorKind::graph, "backward",
+       what + " of " + node->name() + ", of shape " + shape + ", was changed in place by " + storage.changed_by +
+           " after it was saved (version " + std::to_string(storage.version) + ", saved at " +
+           std::to_string(saved.version) + ")",
+       "a value that backward needs must not change", "use the out-of-place operation, or clone() before the change");
+}
+
+void Pass::check_saved(Node* node, IntSpan output_shape) const {
   if (node->freed)
     fail(ErrorKind::graph, "backward", std::string("the saved values of ") + node->name() + " are gone",
          "a graph runs backward once unless it is retained", "call the first backward with retain_graph=True");
-  auto check = [&](TensorImpl* saved, uint32_t version, const std::string& what) {
-    if (!saved || !saved->storage || saved->storage->version == version) return;
-    fail(ErrorKind::graph, "backward",
-         what + " of " + node->name() + ", of shape " + to_string(saved->sizes()) + ", was changed in place by " +
-             saved->storage->changed_by + " after it was saved (version " + std::to_string(saved->storage->version) +
-             ", saved at " + std::to_string(version) + ")",
-         "a value that backward needs must not change", "use the out-of-place operation, or clone() before the change");
+  const auto changed = [](const Saved& saved) {
+    return saved.kind == Saved::Kind::value && saved.storage->version != saved.version;
   };
   for (size_t k = 0; k < node->input_count; ++k)
-    check(node->edges()[k].saved, node->edges()[k].version, "input " + std::to_string(k));
-  for (NodeOutput& output : node->outputs()) check(output.saved, output.version, "the output");
+    if (changed(node->edges()[k].saved)) [[unlikely]]
+      fail_changed(node, node->edges()[k].saved, output_shape, "input " + std::to_string(k));
+  for (NodeOutput& output : node->outputs())
+    if (changed(output.saved)) [[unlikely]]
+      fail_changed(node, output.saved, output_shape, "the output");
+}
+
+Operand operand_of(const Node* node, const Saved& saved) {
+  if (saved.kind != Saved::Kind::value) return {};
+  return {saved.data, node->has_shape_of_output(saved) ? nullptr : node->sizes(saved).data(), saved.ndim, saved.dtype};
 }
 
 // First order: the formula fused into one kernel pass that gives every gradient this node owes.
-void Pass::propagate_fused(Node* node, const Tensor& gy) {
+void Pass::propagate_fused(Node* node, Tensor gy) {
   const OpRow& row = *node->op;
-  std::array<Tensor, max_operands> x, gx;
-  unsigned owed = 0;
-  for (int k = 0; k < row.inputs; ++k) {
-    const Edge& edge = node->edges()[k];
-    x[k] = Tensor::share(edge.saved);
-    if (!owes(edge) || !row.vjp_of_input[k].exists) continue;
-    if (row.vjp_of_input[k].is_gy) gx[k] = gy;
-    else owed |= 1u << k;
-  }
   const size_t inputs = static_cast<size_t>(row.inputs);
-  if (owed)
-    backward_elementwise(row, node->attributes(), gy, {x.data(), inputs}, Tensor::share(node->outputs()[0].saved), owed,
-                         gx.data());
+  const std::span<Edge> edges = node->edges();
+  unsigned owed = 0, passed_on = 0;
+  for (size_t k = 0; k < inputs; ++k) {
+    if (!owes(edges[k]) || !row.vjp_of_input[k].exists) continue;
+    (row.vjp_of_input[k].is_gy ? passed_on : owed) |= 1u << k;
+  }
+  std::array<Tensor, max_operands> gx;
+  for (size_t k = 0; k < inputs; ++k)
+    if (passed_on >> k & 1) gx[k] = gy;
+  if (owed) {
+    std::array<Operand, max_operands> x;
+    for (size_t k = 0; k < inputs; ++k) x[k] = operand_of(node, edges[k].saved);
+    backward_elementwise(row, node->attributes(), std::move(gy), {x.data(), inputs},
+                         operand_of(node, node->outputs()[0].saved), owed, gx.data());
+  } else {
+    gy = Tensor();  // now the receiver alone may hold it, and add to it in place
+  }
   for (size_t k = 0; k < inputs; ++k) {
     if (!gx[k]) continue;
-    if (x[k] && !same(x[k].shape(), gx[k].shape())) gx[k] = installed().sum_to_shape(gx[k], x[k].shape());
-    give(node->edges()[k].node, node->edges()[k].output, std::move(gx[k]));
+    const Edge& edge = edges[k];
+    if (!node->has_shape_of_output(edge.saved)) gx[k] = installed().sum_to_shape(gx[k], node->sizes(edge.saved));
+    give(edge.node, edge.output, std::move(gx[k]));
   }
 }
 
 // A saved value as the formula sees it: with create_graph it leads back to where it came from.
-Tensor with_history(TensorImpl* saved, Node* node, int output, bool create_graph) {
-  Tensor value = Tensor::share(saved);
-  if (!create_graph || !saved->storage || !node || (saved->requires_grad && saved->node == node)) return value;
-  value = value.alias();
+Tensor with_history(Tensor value, const Saved& saved, Node* node, int output, bool create_graph) {
+  if (!create_graph || saved.kind != Saved::Kind::value || !node) return value;
   value->requires_grad = true;
   value->output = static_cast<uint8_t>(output);
   value->node = node;
@@ -195,24 +204,27 @@ Tensor with_history(TensorImpl* saved, Node* node, int output, bool create_graph
 void Pass::propagate_by_formula(Node* node, std::array<Tensor, max_outputs>& gy) {
   const OpRow& row = *node->op;
   std::array<Tensor, max_outputs> y;
+  const Tensor& any_gy = gy[0] ? gy[0] : gy[1];  // only ops with one output leave shapes to be read off it
   for (int k = 0; k < row.outputs; ++k) {
-    TensorImpl* saved = node->outputs()[k].saved;
-    if (saved) y[k] = with_history(saved, is_floating(saved->dtype) ? node : nullptr, k, options_.create_graph);
-    if (!gy[k] && saved && is_floating(saved->dtype)) gy[k] = Tensor::zeros(saved->dtype, saved->sizes());
+    const Saved& saved = node->outputs()[k].saved;
+    const bool has_gradient = is_floating(saved.dtype);
+    y[k] = with_history(tensor_of(node, saved, any_gy.shape()), saved, has_gradient ? node : nullptr, k,
+                        options_.create_graph);
+    if (!gy[k] && has_gradient) gy[k] = Tensor::zeros(saved.dtype, node->sizes(saved));
   }
-  std::vector<Tensor> x(node->input_count);
-  for (size_t k = 0; k < x.size(); ++k) {
-    const Edge& edge = node->edges()[k];
-    x[k] = edge.saved ? with_history(edge.saved, edge.node, edge.output, options_.create_graph) : gy[0].hollow();
-  }
+  const std::span<Edge> edges = node->edges();
+  SmallList<Tensor, max_operands> x(edges.size());
+  for (size_t k = 0; k < edges.size(); ++k)
+    x[k] = with_history(tensor_of(node, edges[k].saved, any_gy.shape()), edges[k].saved, edges[k].node, edges[k].output,
+                        options_.create_graph);
   std::array<Tensor, max_operands> fused;  // an op with more inputs has no backward
   if (!options_.create_graph && row.backward) {
     unsigned owed = 0;
-    for (size_t k = 0; k < x.size(); ++k) owed |= static_cast<unsigned>(owes(node->edges()[k])) << k;
+    for (size_t k = 0; k < edges.size(); ++k) owed |= static_cast<unsigned>(owes(edges[k])) << k;
     row.backward(node->attributes(), owed, gy.data(), x, y.data(), fused.data());
   }
-  for (size_t k = 0; k < x.size(); ++k) {
-    const Edge& edge = node->edges()[k];
+  for (size_t k = 0; k < edges.size(); ++k) {
+    const Edge& edge = edges[k];
     if (!owes(edge)) continue;
     Tensor gx = k < fused.size() ? std::move(fused[k]) : Tensor();
     if (!gx) gx = row.vjp(node->attributes(), static_cast<int>(k), gy.data(), x, y.data());

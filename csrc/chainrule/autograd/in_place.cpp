@@ -103,7 +103,8 @@ void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tenso
   if (recording) record(row, op, inputs, &result);
   forward_elementwise(row, op, inputs, x);
   adopt(x, result, name);
-  if (recording) x->node->outputs()[0].version = x->storage->version;  // a saved output is the value after the change
+  if (recording)
+    x->node->outputs()[0].saved.version = x->storage->version;  // a saved output is the value after the change
 }
 
 void copy_in_place(const Tensor& x, const Tensor& source, std::string_view name) {

@@ -20,17 +20,32 @@ size_t header_bytes(size_t ndim) {
   return (bytes + data_alignment - 1) / data_alignment * data_alignment;
 }
 
-TensorImpl* new_block(DType dtype, IntSpan shape, int64_t numel, size_t inline_bytes) {
+// Field by field: a tensor is made in every op, and clearing all of it first costs as much as the rest.
+TensorImpl* new_block(DType dtype, size_t ndim, int64_t numel, size_t inline_bytes) {
   SmallBlocks& blocks = small_blocks();
-  const size_t bytes = header_bytes(shape.size()) + inline_bytes;
-  auto* impl = new (allocate_small(blocks, bytes)) TensorImpl{};
+  const size_t bytes = header_bytes(ndim) + inline_bytes;
+  auto* impl = static_cast<TensorImpl*>(allocate_small(blocks, bytes));
   ++blocks.live_tensors;
   impl->refs = 1;
   impl->dtype = dtype;
-  impl->ndim = static_cast<uint8_t>(shape.size());
-  impl->block_bytes = static_cast<uint16_t>(bytes);
+  impl->ndim = static_cast<uint8_t>(ndim);
+  impl->output = 0;
+  impl->requires_grad = false;
+  impl->retains_grad = false;
   impl->contiguous = true;
+  impl->block_bytes = static_cast<uint16_t>(bytes);
+  impl->version = 0;
   impl->numel = numel;
+  impl->data = nullptr;
+  impl->storage = nullptr;
+  impl->node = nullptr;
+  impl->grad = nullptr;
+  impl->wrapper = nullptr;
+  return impl;
+}
+
+TensorImpl* new_block(DType dtype, IntSpan shape, int64_t numel, size_t inline_bytes) {
+  TensorImpl* impl = new_block(dtype, shape.size(), numel, inline_bytes);
   std::copy(shape.begin(), shape.end(), impl->sizes_data());
   return impl;
 }
@@ -54,9 +69,43 @@ TensorImpl* block_of(Storage* storage) {
   return reinterpret_cast<TensorImpl*>(reinterpret_cast<char*>(storage) - offsetof(TensorImpl, own));
 }
 
-thread_local bool grad_mode = true;
+[[noreturn]] void fail_allocation(DType dtype, IntSpan shape, int64_t bytes) {
+  fail(ErrorKind::memory, "allocate",
+       std::to_string(bytes) + " bytes for shape " + to_string(shape) + " of " + name_of(dtype),
+       "the system has no memory left", "use a smaller batch or free tensors");
+}
+
+// Memory for the elements of a block whose sizes are set, and dense strides.
+TensorImpl* allocate_dense(DType dtype, IntSpan shape, int64_t numel) {
+  const int64_t bytes = numel * size_of(dtype);
+  const bool in_block = bytes <= inline_bytes_limit;
+  TensorImpl* impl = new_block(dtype, shape, numel, in_block ? static_cast<size_t>(bytes) : 0);
+  set_contiguous_strides(impl);
+  Storage& storage = impl->own;
+  storage.refs = 1;
+  storage.version = storage.recorded_version = 0;
+  storage.changed_by[0] = 0;
+  storage.release = nullptr;
+  storage.bytes = 0;
+  if (in_block) {
+    storage.data = reinterpret_cast<char*>(impl) + header_bytes(shape.size());
+  } else {
+    try {
+      storage.data = static_cast<char*>(allocate_buffer(static_cast<size_t>(bytes)));
+    } catch (const std::bad_alloc&) {
+      free_block(impl);
+      fail_allocation(dtype, shape, bytes);
+    }
+    storage.bytes = bytes;
+  }
+  impl->storage = &storage;
+  impl->data = storage.data;
+  return impl;
+}
 
 }  // namespace
+
+[[gnu::tls_model("initial-exec")]] thread_local constinit bool grad_mode = true;
 
 // The block of a tensor outlives it while views use the storage inside.
 void release(TensorImpl* impl) noexcept {
@@ -71,13 +120,16 @@ void release(TensorImpl* impl) noexcept {
   Storage* storage = impl->storage;
   const bool is_view = storage != &impl->own;
   if (is_view) free_block(impl);
-  if (storage && --storage->refs == 0) {
-    if (storage->release) storage->release(storage->owner);
-    else if (storage->bytes) free_buffer(storage->data, static_cast<size_t>(storage->bytes));
-    free_block(block_of(storage));
-  }
+  if (storage) release(storage);
   if (node) release(node);
   if (grad) release(grad);
+}
+
+void release(Storage* storage) noexcept {
+  if (--storage->refs != 0) return;
+  if (storage->release) storage->release(storage->owner);
+  else if (storage->bytes) free_buffer(storage->data, static_cast<size_t>(storage->bytes));
+  free_block(block_of(storage));
 }
 
 void note_change(Storage& storage, std::string_view who) {
@@ -87,29 +139,8 @@ void note_change(Storage& storage, std::string_view who) {
   storage.changed_by[length] = 0;
 }
 
-Tensor Tensor::empty(DType dtype, IntSpan shape) {
-  const int64_t numel = numel_of(shape), bytes = numel * size_of(dtype);
-  const bool in_block = bytes <= inline_bytes_limit;
-  Tensor tensor(new_block(dtype, shape, numel, in_block ? static_cast<size_t>(bytes) : 0));
-  set_contiguous_strides(tensor.impl_);
-  Storage& storage = tensor->own;
-  storage.refs = 1;
-  tensor->storage = &storage;
-  if (in_block) {
-    storage.data = reinterpret_cast<char*>(tensor.impl_) + header_bytes(shape.size());
-  } else {
-    try {
-      storage.data = static_cast<char*>(allocate_buffer(static_cast<size_t>(bytes)));
-    } catch (const std::bad_alloc&) {
-      fail(ErrorKind::memory, "allocate",
-           std::to_string(bytes) + " bytes for shape " + to_string(shape) + " of " + name_of(dtype),
-           "the system has no memory left", "use a smaller batch or free tensors");
-    }
-    storage.bytes = bytes;
-  }
-  tensor->data = storage.data;
-  return tensor;
-}
+Tensor Tensor::empty(DType dtype, IntSpan shape) { return Tensor(allocate_dense(dtype, shape, numel_of(shape))); }
+Tensor Tensor::empty_like(const Tensor& x, DType dtype) { return Tensor(allocate_dense(dtype, x.shape(), x.numel())); }
 
 Tensor Tensor::full(DType dtype, IntSpan shape, Number value) {
   Tensor tensor = empty(dtype, shape);
@@ -132,26 +163,67 @@ Tensor Tensor::wrap(DType dtype, IntSpan shape, IntSpan strides, void* data, voi
   return tensor;
 }
 
-Tensor Tensor::view(IntSpan shape, IntSpan strides, int64_t offset) const {
-  Tensor result(new_block(dtype(), shape, numel_of(shape), 0));
+Tensor Tensor::on_storage(Storage* storage, char* data, DType dtype, IntSpan shape, IntSpan strides) {
+  Tensor result(new_block(dtype, shape, numel_of(shape), 0));
   std::copy(strides.begin(), strides.end(), result->sizes_data() + result->ndim);
   result->contiguous = chainrule::is_contiguous(shape, strides);
-  result->storage = impl_->storage;
-  if (result->storage) {
-    ++result->storage->refs;
-    result->data = impl_->data + offset * size_of(dtype());
-    result->version = result->storage->version;
-  }
+  result->storage = storage;
+  result->data = data;
+  result->version = storage->version;
+  ++storage->refs;
   return result;
 }
 
-Tensor Tensor::hollow() const { return hollow(meta()); }
+Tensor Tensor::view(IntSpan shape, IntSpan strides, int64_t offset) const {
+  if (impl_->storage)
+    return on_storage(impl_->storage, impl_->data + offset * size_of(dtype()), dtype(), shape, strides);
+  Tensor result = hollow(dtype(), shape);
+  std::copy(strides.begin(), strides.end(), result->sizes_data() + result->ndim);
+  result->contiguous = chainrule::is_contiguous(shape, strides);
+  return result;
+}
 
-Tensor Tensor::hollow(const Meta& meta) {
-  Tensor result(new_block(meta.dtype, meta.shape, numel_of(meta.shape), 0));
+Tensor Tensor::hollow(DType dtype, IntSpan shape) {
+  Tensor result(new_block(dtype, shape, numel_of(shape), 0));
   set_contiguous_strides(result.impl_);
   return result;
 }
+
+namespace {
+
+// Literals come back in every step of a loop: the latest of each thread are kept. They do not count as alive, and are
+// not freed with their thread: other threads may hold them, and a count is changed by one thread at a time only.
+constexpr size_t kept_constants = 32;
+struct KeptConstant {
+  TensorImpl* tensor;
+  uint64_t bits;
+  bool is_integer;
+};
+thread_local constinit KeptConstant* constants = nullptr;
+
+Tensor kept_constant(DType dtype, Number value) {
+  uint64_t bits;
+  if (value.is_integer) std::memcpy(&bits, &value.integer, sizeof bits);
+  else std::memcpy(&bits, &value.real, sizeof bits);
+  const uint64_t hash =
+      (bits ^ (bits >> 29) ^ (static_cast<uint64_t>(dtype) << 3) ^ value.is_integer) * 0x9E3779B97F4A7C15u;
+  if (!constants) constants = new KeptConstant[kept_constants]{};
+  KeptConstant& slot = constants[hash >> 59];
+  const bool found =
+      slot.tensor && slot.bits == bits && slot.is_integer == value.is_integer && slot.tensor->dtype == dtype;
+  if (!found) {
+    TensorImpl* fresh = Tensor::full(dtype, {}, value).take();
+    --small_blocks().live_tensors;
+    if (slot.tensor) {
+      ++small_blocks().live_tensors;
+      release(slot.tensor);
+    }
+    slot = {fresh, bits, value.is_integer};
+  }
+  return Tensor::share(slot.tensor);
+}
+
+}  // namespace
 
 Tensor Tensor::constant(Number value) const {
   DType type = dtype();
@@ -160,7 +232,7 @@ Tensor Tensor::constant(Number value) const {
   if (value.is_integer && type == DType::int32 && value.integer != static_cast<int32_t>(value.integer))
     fail(ErrorKind::value, "scalar", std::to_string(value.integer) + " beside an int32 tensor", "it must fit in int32",
          "convert the tensor with .long()");
-  return full(type, {}, value);
+  return kept_constant(type, value);
 }
 
 double Tensor::item() const {
@@ -211,8 +283,5 @@ void Tensor::set_grad(Tensor grad) const {
   TensorImpl* old = std::exchange(impl_->grad, grad.take());
   if (old) release(old);
 }
-
-bool grad_enabled() { return grad_mode; }
-bool set_grad_enabled(bool enabled) { return std::exchange(grad_mode, enabled); }
 
 }  // namespace chainrule

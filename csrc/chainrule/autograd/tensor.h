@@ -62,6 +62,7 @@ struct TensorImpl {
 };
 
 void release(TensorImpl* impl) noexcept;
+void release(Storage* storage) noexcept;
 
 /// A counted reference to a tensor; copying shares it. A default-made one is empty: test with operator bool.
 class Tensor {
@@ -95,6 +96,7 @@ class Tensor {
   // ---- Making one ----
   static Tensor empty(DType dtype, IntSpan shape);  ///< uninitialised; `shape` is known to be good
   static Tensor empty(const Meta& meta) { return empty(meta.dtype, meta.shape); }
+  static Tensor empty_like(const Tensor& x, DType dtype);  ///< of x's shape, dense
   static Tensor full(DType dtype, IntSpan shape, Number value);
   static Tensor zeros(DType dtype, IntSpan shape) { return full(dtype, shape, 0); }
   /// Memory of someone else, given back by release(owner) when the last tensor on it dies.
@@ -102,9 +104,12 @@ class Tensor {
   /// The same storage seen otherwise; no history.
   Tensor view(IntSpan shape, IntSpan strides, int64_t offset) const;
   Tensor alias() const { return view(shape(), strides(), 0); }  ///< the same elements, no history: detach()
-  Tensor hollow() const;  ///< dtype and shape only
-  static Tensor hollow(const Meta& meta);
-  /// A literal beside this tensor, as a 0-d tensor: this dtype, unless the literal is of a higher category.
+  static Tensor on_storage(Storage* storage, char* data, DType dtype, IntSpan shape, IntSpan strides);
+  Tensor hollow() const { return hollow(dtype(), shape()); }  ///< dtype and shape only
+  static Tensor hollow(DType dtype, IntSpan shape);
+  static Tensor hollow(const Meta& meta) { return hollow(meta.dtype, meta.shape); }
+  /// A literal beside this tensor, as a 0-d tensor: this dtype, unless the literal is of a higher category. It may be
+  /// shared with other uses of the literal: an operand, never to be changed.
   Tensor constant(Number value) const;
 
   // ---- Asking ----
@@ -159,8 +164,9 @@ Tensor Tensor::call_many(const Op& op, std::span<const Tensor> inputs) {
 }
 
 // ---- Grad mode, of this thread ----
-bool grad_enabled();
-bool set_grad_enabled(bool enabled);  ///< returns the mode before
+[[gnu::tls_model("initial-exec")]] extern thread_local constinit bool grad_mode;
+inline bool grad_enabled() { return grad_mode; }
+inline bool set_grad_enabled(bool enabled) { return std::exchange(grad_mode, enabled); }  ///< returns the mode before
 
 /// Sets the mode until the end of the block.
 class GradMode {

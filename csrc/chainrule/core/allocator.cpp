@@ -59,7 +59,7 @@ SmallBlocks::SmallBlocks() {
   registry().threads.push_back(this);
 }
 
-SmallBlocks::~SmallBlocks() {
+void SmallBlocks::retire() {
   Registry& shared = registry();
   std::lock_guard lock(shared.mutex);
   std::erase(shared.threads, this);
@@ -73,9 +73,16 @@ SmallBlocks::~SmallBlocks() {
   }
 }
 
-SmallBlocks& small_blocks() {
-  thread_local SmallBlocks blocks;
-  return blocks;
+[[gnu::tls_model("initial-exec")]] thread_local constinit SmallBlocks* blocks_of_this_thread = nullptr;
+
+SmallBlocks& make_small_blocks() {
+  // The lists themselves stay: what is destroyed after this, while the thread ends, still finds them.
+  struct Retire {
+    SmallBlocks* blocks;
+    ~Retire() { blocks->retire(); }
+  };
+  thread_local const Retire at_exit{blocks_of_this_thread = new SmallBlocks};
+  return *at_exit.blocks;
 }
 
 void* refill_small(SmallBlocks& blocks, size_t size_class) {

@@ -19,10 +19,20 @@ struct SmallBlocks {
   Free* heads[small_limit / small_step + 1] = {};
   int64_t live_tensors = 0;  ///< created minus destroyed on this thread; only the sum over threads means anything
   SmallBlocks();
-  ~SmallBlocks();
+  void retire();  ///< the thread ends: its free blocks and its count pass to those that go on
 };
-SmallBlocks& small_blocks();
+SmallBlocks& make_small_blocks();
 void* refill_small(SmallBlocks& blocks, size_t size_class);
+
+// Read several times by every op: the static TLS model makes that one load instead of a call, in a shared object too.
+// The memory for it is scarce when a program loads us late: all thread-local variables together stay under 100 bytes.
+[[gnu::tls_model("initial-exec")]] extern thread_local constinit SmallBlocks* blocks_of_this_thread;
+
+inline SmallBlocks& small_blocks() {
+  if (!blocks_of_this_thread) [[unlikely]]
+    return make_small_blocks();
+  return *blocks_of_this_thread;
+}
 
 /// `bytes` <= small_limit, 16-byte aligned.
 inline void* allocate_small(SmallBlocks& blocks, size_t bytes) {
