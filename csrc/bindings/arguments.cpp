@@ -88,7 +88,7 @@ std::string Signature::method_text() const {
 
 Arguments::Arguments(const Signature& signature, PyObject* self, PyObject* const* args, Py_ssize_t count,
                      PyObject* keywords)
-    : signature_(signature) {
+    : signature_(signature), given_((self != nullptr) + count + (keywords ? PyTuple_GET_SIZE(keywords) : 0)) {
   const auto& parameters = signature.parameters;
   size_t at = 0;
   if (self) values_[at++] = self;

@@ -42,6 +42,7 @@ class Arguments {
 
   const std::string& op() const { return signature_.name; }
   PyObject* operator[](int i) const { return values_[i]; }
+  bool none_but_first() const { return given_ == 1; }
   bool has(int i) const { return values_[i] && values_[i] != Py_None; }
   void set(int i, PyObject* value) { values_[i] = value; }
   std::span<PyObject* const> rest() const { return rest_; }
@@ -74,6 +75,7 @@ class Arguments {
   void check_complete() const;
 
   const Signature& signature_;
+  Py_ssize_t given_;
   std::array<PyObject*, max_parameters> values_{};
   std::span<PyObject* const> rest_;
 };

@@ -49,6 +49,10 @@ BackwardOptions options_of(const Arguments& arguments, int retain_graph, int cre
 // tensor.backward(gradient, retain_graph, create_graph, inputs)
 PyObject* tensor_backward(const Arguments& arguments) {
   const Tensor root = arguments.tensor(0);
+  if (arguments.none_but_first()) {
+    backward(root);
+    Py_RETURN_NONE;
+  }
   const std::vector<Tensor> seeds = seeds_of(arguments, 1, 1);
   const BackwardOptions options = options_of(arguments, 2, 3);
   if (!arguments.has(4)) {

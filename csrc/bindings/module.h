@@ -22,6 +22,7 @@ void add_in_place_methods(pybind11::module_& m);  ///< in_place_methods.cpp
 void add_creation(pybind11::module_& m);        ///< creation.cpp
 void add_interop(pybind11::module_& m);         ///< interop.cpp
 void add_dlpack(pybind11::module_& m);          ///< dlpack.cpp
+void add_forward_caller(pybind11::module_& m);  ///< forward_caller.cpp: the base of nn.Module
 void add_autograd(pybind11::module_& m);        ///< autograd.cpp
 void add_system(pybind11::module_& m);          ///< system.cpp
 

@@ -3,6 +3,7 @@
 // Floor: bindings.
 #include "op_calls.h"
 #include "arguments.h"
+#include "chainrule/autograd/small_list.h"
 #include "chainrule/kernels/kernel_table.h"
 #include "chainrule/ops/functional.h"
 #include "chainrule/ops/op_rules.h"
@@ -106,9 +107,10 @@ Tensor run_spelled(int id, const void* attributes, std::span<const Tensor> x) {
 }
 
 PyObject* run_row(const OpRow& row, const void* attributes, std::span<const Tensor> inputs) {
-  if (Tensor result = run_spelled(row.id, attributes, inputs)) return wrap(std::move(result));
-  std::vector<const Tensor*> list;
-  for (const Tensor& x : inputs) list.push_back(&x);
+  if (!row.elementwise)
+    if (Tensor result = run_spelled(row.id, attributes, inputs)) return wrap(std::move(result));
+  SmallList<const Tensor*, max_operands> list(inputs.size());
+  for (size_t k = 0; k < inputs.size(); ++k) list[k] = &inputs[k];
   Tensor outputs[max_outputs];
   run(row, attributes, list, outputs);
   return row.outputs == 1 ? wrap(std::move(outputs[0])) : wrap_values_indices(outputs[0], outputs[1]);
@@ -138,22 +140,18 @@ PyObject* call_row(const BoundOp& op, PyObject* self, PyObject* const* args, Py_
 
 // Without attributes and with tensors only, there is nothing to parse.
 bool run_plain(const OpRow& row, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject** result) {
-  PyObject* objects[max_operands];
-  Py_ssize_t n = 0;
-  if (self) objects[n++] = self;
-  if (!row.elementwise || row.attribute_bytes || n + count != row.inputs) return false;
-  for (Py_ssize_t k = 0; k < count; ++k) objects[n++] = args[k];
-  for (Py_ssize_t k = 0; k < n; ++k)
-    if (!is_tensor(objects[k])) return false;
-  Tensor inputs[max_operands];
-  const Tensor* list[max_operands];
-  for (Py_ssize_t k = 0; k < n; ++k) {
-    inputs[k] = share(objects[k]);
-    list[k] = &inputs[k];
-  }
-  Tensor output;
-  run(row, nullptr, {list, static_cast<size_t>(n)}, &output);
-  *result = wrap(std::move(output));
+  if (row.attribute_bytes || count + (self != nullptr) != row.inputs) return false;
+  std::array<Tensor, max_operands> inputs;
+  size_t n = 0;
+  const auto take = [&](PyObject* o) {
+    if (!is_tensor(o)) return false;
+    inputs[n++] = share(o);
+    return true;
+  };
+  if (self && !take(self)) return false;
+  for (Py_ssize_t k = 0; k < count; ++k)
+    if (!take(args[k])) return false;
+  *result = run_row(row, nullptr, {inputs.data(), n});
   return true;
 }
 

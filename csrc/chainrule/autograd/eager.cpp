@@ -14,13 +14,17 @@ Installed rows_from_above{};
 
 bool is_stale(const Tensor& x) { return x->storage && x->storage->recorded_version > x->version; }
 
-// The common case: floating operands of one dtype and one shape, all dense. False when it is not.
+// The common case: floating operands of one dtype that have one shape or are scalars. False when it is not.
 bool run_uniform(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
-  const Tensor& last = *inputs[inputs.size() - 1];
-  if (row.mask_input || !is_floating(last.dtype())) return false;
-  for (size_t k = 0; k + 1 < inputs.size(); ++k)
-    if (inputs[k]->dtype() != last.dtype() || !same(inputs[k]->shape(), last.shape())) return false;
-  outputs[0] = Tensor::empty_like(last, row.mask_output ? DType::boolean : last.dtype());
+  const Tensor* shaped = inputs[0];
+  if (row.mask_input || !is_floating(shaped->dtype())) return false;
+  for (const Tensor* x : inputs.subspan(1)) {
+    if (x->dtype() != shaped->dtype()) return false;
+    if (x->ndim() == 0 || same(x->shape(), shaped->shape())) continue;
+    if (shaped->ndim() != 0) return false;
+    shaped = x;
+  }
+  outputs[0] = Tensor::empty_like(*shaped, row.mask_output ? DType::boolean : shaped->dtype());
   forward_elementwise(row, op, inputs, outputs[0]);
   return true;
 }

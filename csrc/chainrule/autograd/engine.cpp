@@ -126,9 +126,12 @@ class Pass {
   BackwardOptions options_;
   GradMode mode_;
   bool restricted_ = false;
-  NodeQueue waiting_;
+  // A small graph needs no allocation for its bookkeeping.
+  std::array<std::byte, 2048> first_memory_;
+  std::pmr::monotonic_buffer_resource memory_{first_memory_.data(), first_memory_.size()};
+  NodeQueue waiting_{&memory_};
+  std::pmr::vector<Result> results_{&memory_};
   std::vector<Node*> marked_;
-  std::vector<Result> results_;
   std::vector<Capture> captures_;
 };
 
@@ -326,8 +329,8 @@ Tensor seed_for(const Tensor& root, std::span<const Tensor> seeds, size_t k, std
 }
 
 void seed_all(Pass& pass, std::span<const Tensor> roots, std::span<const Tensor> seeds, std::string_view op) {
-  std::vector<Tensor> checked;
-  for (size_t k = 0; k < roots.size(); ++k) checked.push_back(seed_for(roots[k], seeds, k, op));
+  SmallList<Tensor, 2> checked(roots.size());
+  for (size_t k = 0; k < roots.size(); ++k) checked[k] = seed_for(roots[k], seeds, k, op);
   for (size_t k = 0; k < roots.size(); ++k) pass.seed(roots[k], std::move(checked[k]));
 }
 

@@ -1,6 +1,7 @@
 // node_queue.h - the order of a backward pass: largest sequence number first, leaves last. Floor: autograd.
 #pragma once
 #include <algorithm>
+#include <memory_resource>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,8 @@ inline bool earlier(const Node* a, const Node* b) { return a->sequence < b->sequ
 /// next to go, and passes by the heap. Leaves need no order.
 class NodeQueue {
  public:
+  explicit NodeQueue(std::pmr::memory_resource* memory) : heap_(memory), leaves_(memory) {}
+
   void push(Node* node) {
     if (node->is_leaf()) {
       leaves_.push_back(node);
@@ -40,14 +43,14 @@ class NodeQueue {
   }
 
  private:
-  static Node* take_back(std::vector<Node*>& nodes) {
+  static Node* take_back(std::pmr::vector<Node*>& nodes) {
     Node* node = nodes.back();
     nodes.pop_back();
     return node;
   }
 
   Node* next_ = nullptr;
-  std::vector<Node*> heap_, leaves_;
+  std::pmr::vector<Node*> heap_, leaves_;
 };
 
 }  // namespace chainrule

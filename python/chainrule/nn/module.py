@@ -1,8 +1,8 @@
 """Module: the base of every layer and model.
 
 Registration and walking are in tree.py; here is what a module does: be called, give and take its
-state, change all its tensors, run hooks, print itself. A call without hooks and errors costs one
-try block, which is free, and two lookups.
+state, change all its tensors, run hooks, print itself. ForwardCaller makes it callable: without
+hooks and errors, a call is that of forward.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _no_forward(self: Module, *args: Any, **kwargs: Any) -> Any:
     )
 
 
-class Module(ModuleTree):
+class Module(ModuleTree, _C.ForwardCaller):
     """A function with parameters, made of other modules.
 
     A subclass calls `super().__init__()`, assigns parameters and modules to attributes, which
@@ -83,15 +83,11 @@ class Module(ModuleTree):
 
     forward: Callable[..., Any] = _no_forward
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs forward, with the hooks around it; errors name the place in the model."""
-        try:
-            if self._forward_hooks or self._forward_pre_hooks:
-                return call_with_hooks(self, args, kwargs)
-            return self.forward(*args, **kwargs)
-        except Exception as error:
-            add_path(error, self)
-            raise
+    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return call_with_hooks(self, args, kwargs)
+
+    def _add_path(self, error: Exception) -> None:
+        add_path(error, self)
 
     # ---- state ----
 
