@@ -161,8 +161,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group, columns in zip(self.param_groups, self._columns, strict=True):
-            self._step_group(group, columns)
+        for i, group in enumerate(self.param_groups):
+            self._step_group(group, self._columns[i])
         return loss
 
     def _step_group(self, group: dict[str, Any], columns: dict[str, list[Any]]) -> None:
