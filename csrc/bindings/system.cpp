@@ -3,6 +3,7 @@
 #include "chainrule/autograd/elementwise.h"
 #include "chainrule/core/allocator.h"
 #include "chainrule/core/thread_pool.h"
+#include "interpreter_lock.h"
 #include "module.h"
 
 namespace chainrule::python {
@@ -121,6 +122,7 @@ True)",
 }  // namespace
 
 void add_system(py::module_& m) {
+  install_interpreter_lock();
   add_table<functions>(m);
   const py::list names = m.attr("__all__");
   for (const char* hidden : {"isa", "available_isas", "force_isa", "live_tensors"}) names.attr("remove")(hidden);
