@@ -1,7 +1,10 @@
 """Runs the same work on chainrule, PyTorch, JAX and NumPy in alternation and prints the medians.
 
-Before a row is timed, all libraries must have computed the same numbers. Exit status: 0, or 1 if
-a row failed or the libraries disagreed, or 2 for a bad command line.
+Before a row is timed, all libraries must have computed the same numbers. The column "goal" is what
+chainrule's time over PyTorch's is to be at most, or a limit; a cross marks a ratio above its goal
+or, where there is none and against the other libraries, above 1. Exit status: 0, also where goals
+are missed; 1 if a row failed, the libraries disagreed, none could be loaded or the plot could not
+be drawn; 2 for a bad command line.
 """
 
 from __future__ import annotations
@@ -17,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from report import Result, markdown, plot
-from rows import ROWS, Array, Import, Row
+from report import Result, markdown, plot, verdict
+from rows import ROWS, Array, Fresh, Row
 from timing import summarize
-from workers import Worker, WorkerError, import_cost
+from workers import Worker, WorkerError, fresh_cost
 
 LIBRARIES = ("chainrule", "torch", "jax", "numpy")
-IMPORT_REPEATS = 7  # an import takes up to seconds
+FRESH_REPEATS = 7  # an import takes up to seconds
 
 
 def _note(text: str) -> None:
@@ -31,10 +34,26 @@ def _note(text: str) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive integer")
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time between 0 and an hour")
     return value
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no file in an existing folder")
+    return path
 
 
 def _libraries(text: str) -> list[str]:
@@ -63,7 +82,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--repeat", type=_positive, default=15, help="rounds of alternation (default 15)"
     )
     parser.add_argument(
-        "--budget", type=float, default=0.06, help="seconds a library and round (default 0.06)"
+        "--budget", type=_seconds, default=0.06, help="seconds a library and round (default 0.06)"
     )
     parser.add_argument(
         "--libraries", type=_libraries, default=list(LIBRARIES), help="default: all four"
@@ -71,8 +90,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--threads", type=_positive, default=2, help="for every library (default 2)"
     )
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--plot", type=Path, help="write a bar chart (needs matplotlib)")
+    parser.add_argument("--json", type=_file, help="write all figures to this file")
+    parser.add_argument("--plot", type=_file, help="write a bar chart (needs matplotlib)")
     return parser.parse_args(arguments)
 
 
@@ -129,18 +148,23 @@ def _compare(row: Row, workers: list[Worker], repeat: int, budget: float) -> Res
         for i in range(len(ready)):  # a different one goes first each time
             worker = ready[(turn + i) % len(ready)]
             samples[worker.library] += worker.measure(budget)
-    return Result(row.name, row.title, "us", {k: summarize(v) for k, v in samples.items()})
+    return _result(row, "us", samples)
 
 
-def _compare_imports(row: Import, libraries: list[str], repeat: int) -> Result:
-    samples: dict[str, list[float]] = {library: [] for library in libraries}
-    for turn in range(min(repeat, IMPORT_REPEATS) + 1):
-        for library in libraries:
-            cost = import_cost(library, row.cost)
+def _compare_fresh(row: Fresh, libraries: list[str], repeat: int) -> Result:
+    wanted = [library for library in libraries if library in row.libraries]
+    samples: dict[str, list[float]] = {library: [] for library in wanted}
+    for turn in range(min(repeat, FRESH_REPEATS) + 1):
+        for library in wanted:
+            cost = fresh_cost(row, library)
             if turn > 0:  # the first one may read from the disk
                 samples[library].append(cost)
-    unit = "us" if row.cost == "time" else "MB"
-    return Result(row.name, row.title, unit, {k: summarize(v) for k, v in samples.items()})
+    return _result(row, row.unit, samples)
+
+
+def _result(row: Row, unit: str, samples: dict[str, list[float]]) -> Result:
+    stats = {library: summarize(times) for library, times in samples.items()}
+    return Result(row.name, row.title, unit, stats, row.goal, row.limit)
 
 
 def _cpu() -> str:
@@ -157,9 +181,9 @@ def _run(options: argparse.Namespace, workers: list[Worker]) -> tuple[list[Resul
     for i, row in enumerate(options.rows):
         _note(f"[{i + 1}/{len(options.rows)}] {row.title}")
         try:
-            if isinstance(row, Import):
+            if isinstance(row, Fresh):
                 names = [worker.library for worker in workers]
-                results.append(_compare_imports(row, names, options.repeat))
+                results.append(_compare_fresh(row, names, options.repeat))
             else:
                 results.append(_compare(row, workers, options.repeat, options.budget))
         except WorkerError as error:
@@ -191,6 +215,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{machine}; " + ", ".join(f"{k} {v}" for k, v in versions.items()))
     print()
     print(markdown(results, list(versions)))
+    print()
+    if "chainrule" in versions:
+        print(verdict(results))
     if options.json:
         figures = {"machine": machine, "versions": versions, "rows": [asdict(r) for r in results]}
         options.json.write_text(json.dumps(figures, indent=2) + "\n")

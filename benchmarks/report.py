@@ -11,22 +11,42 @@ if TYPE_CHECKING:
     from timing import Stats
 
 _SUBJECT = "chainrule"
+_JUDGE = "torch"  # the goals are ratios to its time
+_MISSED = " ✗"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One row: the statistics of each library that has it, in `unit` (us or MB)."""
+    """One row: the statistics of each library that has it, in `unit` (us or MB), and its goal."""
 
     name: str
     title: str
     unit: str
     stats: dict[str, Stats]
+    goal: float | None = None  # of the ratio to PyTorch
+    limit: float | None = None  # of chainrule's median
 
     def ratio(self, library: str) -> float | None:
         """Returns chainrule's median over the library's, or None if one of them has none."""
         if _SUBJECT not in self.stats or library not in self.stats:
             return None
         return self.stats[_SUBJECT].median / self.stats[library].median
+
+    def is_behind(self, library: str) -> bool:
+        """Whether chainrule misses its goal against PyTorch, or loses to another library."""
+        ratio = self.ratio(library)
+        most = self.goal if library == _JUDGE and self.goal is not None else 1.0
+        return ratio is not None and ratio > most
+
+    def is_over(self) -> bool:
+        """Whether chainrule's median is above the row's limit."""
+        subject = self.stats.get(_SUBJECT)
+        return subject is not None and self.limit is not None and subject.median > self.limit
+
+    def shortcomings(self) -> list[str]:
+        """Returns what is behind, in words."""
+        found = [f"/ {library}" for library in self.stats if self.is_behind(library)]
+        return found + ["limit"] * self.is_over()
 
 
 def _figure(value: float) -> str:
@@ -41,22 +61,45 @@ def _cell(stats: Stats | None) -> str:
     return f"{_figure(stats.median)} ({_figure(stats.minimum)}, ±{_figure(stats.spread / 2)})"
 
 
+def _goal(result: Result) -> str:
+    if result.limit is not None:
+        return f"{_figure(result.limit)} {result.unit}{_MISSED if result.is_over() else ''}"
+    return "" if result.goal is None else f"{result.goal:.2f}"
+
+
+def _ratio(result: Result, rival: str) -> str:
+    ratio = result.ratio(rival)
+    if ratio is None:
+        return ""
+    return f"{ratio:.2f}{_MISSED if result.is_behind(rival) else ''}"
+
+
 def markdown(results: list[Result], libraries: list[str]) -> str:
-    """Returns a table: median (minimum, ± half the distance of the quartiles), and ratios."""
+    """Returns a table: median (minimum, ± half the distance of the quartiles), goals, ratios."""
     rivals = [library for library in libraries if library != _SUBJECT and _SUBJECT in libraries]
-    header = ["work", "unit", *libraries, *(f"/ {rival}" for rival in rivals)]
+    goals = ["goal"] * bool(rivals)
+    header = ["work", "unit", *libraries, *goals, *(f"/ {rival}" for rival in rivals)]
     lines = [header, ["---"] * len(header)]
-    for result in results:
-        ratios = [result.ratio(rival) for rival in rivals]
-        lines.append(
-            [
-                result.title,
-                result.unit,
-                *(_cell(result.stats.get(library)) for library in libraries),
-                *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
-            ]
-        )
+    lines += [
+        [
+            result.title,
+            result.unit,
+            *(_cell(result.stats.get(library)) for library in libraries),
+            *([_goal(result)] * bool(rivals)),
+            *(_ratio(result, rival) for rival in rivals),
+        ]
+        for result in results
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def verdict(results: list[Result]) -> str:
+    """Returns one line: which rows miss their goal or lose to a library."""
+    behind = {r.name: r.shortcomings() for r in results if r.shortcomings()}
+    if not behind:
+        return f"all {len(results)} rows meet their goals"
+    words = ", ".join(f"{name} ({' and '.join(what)})" for name, what in behind.items())
+    return f"{len(results) - len(behind)} of {len(results)} rows meet their goals; not: {words}"
 
 
 def plot(results: list[Result], path: Path) -> None:

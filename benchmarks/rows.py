@@ -24,11 +24,15 @@ class Row:
         name: What `--rows` calls it.
         title: How the table shows it.
         tolerance: Largest difference between two libraries, relative to the largest number.
+        goal: What chainrule's median over PyTorch's is to be at most.
+        limit: What chainrule's median is to be at most, in the row's unit.
     """
 
     name: str
     title: str
     tolerance: float = 1e-4
+    goal: float | None = None
+    limit: float | None = None
 
     def array(self, *shape: int, scale: float = 1.0) -> Array:
         """Returns normal float32 numbers, the same at every call with that shape."""
@@ -127,40 +131,97 @@ class Matmul(Row):
 
 
 @dataclass(frozen=True)
-class Import(Row):
-    """What importing the library costs, in a fresh interpreter: "time" or "memory"."""
+class ModuleCall(Row):
+    """The call of a module whose forward returns its input."""
 
-    cost: str = "time"
+
+@dataclass(frozen=True)
+class Parameters(Row):
+    """The list of the parameters of a net of many Linear layers."""
+
+    layers: int = 20
+
+
+@dataclass(frozen=True)
+class Fresh(Row):
+    """What a script in a fresh interpreter prints as its last number, for the libraries named."""
+
+    unit: str = "MB"
+    libraries: tuple[str, ...] = ("chainrule", "torch", "jax", "numpy")
+    script: str = ""
+
+
+_IMPORT = """
+import os, time
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+before, start = resident(), time.perf_counter_ns()
+import {library}
+microseconds = (time.perf_counter_ns() - start) / 1e3
+megabytes = (resident() - before) / 1e6
+print(%s)
+"""
+
+# All of the process counts, interpreter and library too; only the data does not.
+_TRAIN_MEMORY = """
+import {library} as lib
+from {library} import nn, optim
+x, y = lib.randn(10_000, 784), lib.randint(0, 10, (10_000,))
+net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+optimizer, criterion = optim.Adam(net.parameters()), nn.CrossEntropyLoss()
+for epoch in range(3):
+    for i in range(0, len(x), 256):
+        optimizer.zero_grad()
+        criterion(net(x[i : i + 256]), y[i : i + 256]).backward()
+        optimizer.step()
+with open("/proc/self/status") as file:
+    peak = next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+print((peak - x.numel() * 4 - y.numel() * 8) / 1e6)
+"""
 
 
 def _train_rows() -> list[Row]:
     nets = [
-        ((16, 32, 4), 1, ("sgd", "adam")),
-        ((2, 16, 16, 1), 100, ("sgd", "adam")),
-        ((784, 128, 10), 32, ("sgd", "adam")),
-        ((784, 128, 10), 256, ("sgd", "adam")),
-        ((784, 1024, 1024, 10), 256, ("sgd",)),
+        ((16, 32, 4), 1, {"sgd": 0.15, "adam": 0.10}),
+        ((2, 16, 16, 1), 100, {"sgd": 0.20, "adam": 0.12}),
+        ((784, 128, 10), 32, {"sgd": 0.30, "adam": 0.20}),
+        ((784, 128, 10), 256, {"sgd": 0.50, "adam": 0.45}),
+        ((784, 1024, 1024, 10), 256, {"sgd": 0.75, "adam": 0.75}),
     ]
     rows: list[Row] = []
-    for sizes, batch, optimizers in nets:
+    for sizes, batch, goals in nets:
         net = "-".join(map(str, sizes))
-        for optimizer in optimizers:
+        for optimizer, goal in goals.items():
             title = f"{net}, batch {batch}, {'SGD' if optimizer == 'sgd' else 'Adam'} step"
-            rows.append(Train(f"{net}/{batch}/{optimizer}", title, 1e-3, sizes, batch, optimizer))
+            name = f"{net}/{batch}/{optimizer}"
+            train = Train(name, title, 1e-3, goal, sizes=sizes, batch=batch, optimizer=optimizer)
+            rows.append(train)
     return rows
 
 
+_MATMUL_GOALS = {16: 0.3, 64: 0.5, 256: 0.95, 1024: 1.0}
+
 ROWS: list[Row] = [
-    Add("add", "add, 4 elements, not recording"),
-    Add("add-recording", "add, 4 elements, recording", recording=True),
-    Lecture("lecture", "lecture scalar loss, forward + backward"),
+    Add("add", "add, 4 elements, not recording", goal=0.10),
+    Add("add-recording", "add, 4 elements, recording", goal=0.10, recording=True),
+    Lecture("lecture", "lecture scalar loss, forward + backward", goal=0.10),
     *_train_rows(),
-    Chain("chain", "chain of 10,000 scalar multiplies, forward + backward", 1e-2),
-    Tanh("tanh", "tanh, 1M elements, forward + backward"),
-    Softmax("softmax", "softmax 1024x1024"),
-    Sum("sum-0", "sum over dim 0 of 1024x1024", dim=0),
-    Sum("sum-1", "sum over dim 1 of 1024x1024", dim=1),
-    *[Matmul(f"matmul-{n}", f"matmul {n}", size=n) for n in (16, 64, 256, 1024)],
-    Import("import-time", "import, time", cost="time"),
-    Import("import-memory", "import, memory", cost="memory"),
+    Chain("chain", "chain of 10,000 scalar multiplies, forward + backward", 1e-2, goal=0.04),
+    Tanh("tanh", "tanh, 1M elements, forward + backward", goal=0.9),
+    Softmax("softmax", "softmax 1024x1024", goal=0.75),
+    Sum("sum-0", "sum over dim 0 of 1024x1024", goal=0.75, dim=0),
+    Sum("sum-1", "sum over dim 1 of 1024x1024", goal=0.75, dim=1),
+    *[Matmul(f"matmul-{n}", f"matmul {n}", goal=goal, size=n) for n, goal in _MATMUL_GOALS.items()],
+    ModuleCall("module-call", "call of an empty module"),
+    Parameters("parameters", "list(net.parameters()) of 20 Linear layers"),
+    Fresh("import-time", "import, time", limit=25_000, unit="us", script=_IMPORT % "microseconds"),
+    Fresh("import-memory", "import, memory", limit=20, script=_IMPORT % "megabytes"),
+    Fresh(
+        "train-memory",
+        "784-128-10, batch 256, Adam: peak resident above the data",
+        limit=60,
+        libraries=("chainrule", "torch"),
+        script=_TRAIN_MEMORY,
+    ),
 ]

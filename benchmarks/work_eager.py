@@ -118,6 +118,23 @@ def _matmul(lib: Any, row: rows.Matmul) -> Job:
     return Job(lambda: a @ b, lambda result: _read([result]))
 
 
+def _module_call(lib: Any, row: rows.ModuleCall) -> Job:
+    class Same(lib.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return x
+
+    module, x = Same(), lib.from_numpy(row.array(4))
+    return Job(lambda: module(x), lambda result: _read([result]))
+
+
+def _parameters(lib: Any, row: rows.Parameters) -> Job:
+    net = lib.nn.Sequential(*(lib.nn.Linear(4, 4) for _ in range(row.layers)))
+    return Job(
+        lambda: list(net.parameters()),
+        lambda result: [np.array([parameter.numel() for parameter in result])],
+    )
+
+
 _BUILDERS: dict[type[rows.Row], Any] = {
     rows.Add: _add,
     rows.Lecture: _lecture,
@@ -127,6 +144,8 @@ _BUILDERS: dict[type[rows.Row], Any] = {
     rows.Softmax: _softmax,
     rows.Sum: _sum,
     rows.Matmul: _matmul,
+    rows.ModuleCall: _module_call,
+    rows.Parameters: _parameters,
 }
 
 

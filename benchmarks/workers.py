@@ -14,7 +14,7 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-from rows import Array, Row
+from rows import Array, Fresh, Row
 
 # What the check compares: a few runs, so that for a training step the updates count too.
 CHECKED_RUNS = 3
@@ -110,29 +110,13 @@ class Worker:
             self._process.terminate()
 
 
-_IMPORT = """
-import os, time
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-before, start = resident(), time.perf_counter_ns()
-import {library}
-print((time.perf_counter_ns() - start) / 1e3, (resident() - before) / 1e6)
-"""
-
-
-def import_cost(library: str, cost: str) -> float:
-    """Imports a library in a fresh interpreter.
-
-    Returns:
-        Microseconds, or megabytes resident beyond the bare interpreter.
-    """
+def fresh_cost(row: Fresh, library: str) -> float:
+    """Runs the row's script for a library in a fresh interpreter and returns what it prints."""
     finished = subprocess.run(
-        [sys.executable, "-c", _IMPORT.format(library=library)],
+        [sys.executable, "-c", row.script.format(library=library)],
         capture_output=True,
         text=True,
     )
     if finished.returncode != 0:
-        raise WorkerError((finished.stderr.strip().splitlines() or ["import failed"])[-1])
-    microseconds, megabytes = map(float, finished.stdout.split())
-    return microseconds if cost == "time" else megabytes
+        raise WorkerError((finished.stderr.strip().splitlines() or ["the script failed"])[-1])
+    return float(finished.stdout.split()[-1])

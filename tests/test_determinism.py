@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,26 +19,56 @@ THREADS = (1, 2, 4)
 LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 67)
 
 
-def trained(threads: int, kind: str) -> str:
-    """A hash of the weights after a few steps of a model large enough to be split."""
+# A model and one batch for it, large enough to be split among threads; the outputs are 10 scores.
+MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], cr.Tensor]]] = {
+    "mlp": (
+        lambda: nn.Sequential(nn.Linear(300, 257), nn.Tanh(), nn.Linear(257, 10)),
+        lambda: cr.randn(256, 300),
+    ),
+    "deep": (
+        lambda: nn.Sequential(
+            *(layer for _ in range(3) for layer in (nn.Linear(192, 192), nn.ReLU())),
+            nn.Linear(192, 64),
+            nn.Sigmoid(),
+            nn.Linear(64, 10),
+        ),
+        lambda: cr.randn(400, 192),
+    ),
+}
+OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
+    "SGD": lambda p: optim.SGD(p, lr=0.01),
+    "SGD, Nesterov": lambda p: optim.SGD(p, lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "Adam": lambda p: optim.Adam(p, lr=0.01, weight_decay=0.1),
+    "AdamW, AMSGrad": lambda p: optim.AdamW(p, lr=0.01, amsgrad=True),
+}
+
+
+def trained(threads: int, model: str, optimizer: str) -> str:
+    """A hash of the losses, weights and last gradients of a few steps."""
     _C.set_num_threads(threads)
     cr.manual_seed(11)
-    x, target = cr.randn(256, 300), cr.randint(0, 10, (256,))
-    net = nn.Sequential(nn.Linear(300, 257), nn.Tanh(), nn.Linear(257, 10))
-    opt = {"sgd": optim.SGD, "adam": optim.AdamW}[kind](net.parameters(), lr=0.01)
+    make_net, make_input = MODELS[model]
+    net, x, target = make_net(), make_input(), cr.randint(0, 10, (256,))
+    opt = OPTIMIZERS[optimizer](net.parameters())
+    bits = hashlib.sha256()
     for _ in range(4):
         opt.zero_grad()
-        nn.functional.cross_entropy(net(x), target).backward()
+        loss = nn.functional.cross_entropy(net(x)[:256], target)
+        loss.backward()
         opt.step()
-    bits = b"".join(p.detach().numpy().tobytes() for p in net.parameters())
-    return hashlib.sha256(bits).hexdigest()
+        bits.update(loss.detach().numpy().tobytes())
+    for p in net.parameters():
+        bits.update(p.detach().numpy().tobytes())
+        bits.update(p.grad.numpy().tobytes())
+    return bits.hexdigest()
 
 
 @pytest.mark.parametrize("isa", _C.available_isas())
-@pytest.mark.parametrize("kind", ["sgd", "adam"])
-def test_training_does_not_depend_on_threads(kind: str, isa: str) -> None:
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_training_does_not_depend_on_threads(model: str, optimizer: str, isa: str) -> None:
     _C.force_isa(isa)
-    assert len({trained(threads, kind) for threads in THREADS}) == 1
+    assert len({trained(threads, model, optimizer) for threads in THREADS}) == 1
 
 
 BIG = 300_007

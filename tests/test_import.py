@@ -56,3 +56,51 @@ def test_names_shadow_no_builtin_on_star_import() -> None:
     """`chainrule.bool` and the like are dtypes, and a star import brings what __all__ lists."""
     script = "from chainrule import *; print(tensor([1.0]).item())"
     assert run_python(script).strip() == "1.0"
+
+
+def test_the_import_takes_little_memory() -> None:
+    """At most 20 MB beyond the bare interpreter; the time (25 ms) is a row of the benchmarks."""
+    script = """
+import os
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+before = resident()
+import chainrule
+print(resident() - before)
+"""
+    assert int(run_python(script)) < 20e6
+
+
+def test_the_import_loads_few_modules() -> None:
+    """What makes an import slow, counted instead of timed: files that are opened and run."""
+    script = """
+import sys
+before = set(sys.modules)
+import chainrule
+loaded = set(sys.modules) - before
+print(len(loaded), sorted(name for name in loaded if not name.startswith("chainrule")))
+"""
+    count, _, names = run_python(script).partition(" ")
+    assert int(count) <= 25, names
+
+
+TRAINING = """
+import chainrule as cr
+from chainrule import nn, optim
+x, y = cr.randn(10_000, 784), cr.randint(0, 10, (10_000,))
+net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+optimizer, criterion = optim.Adam(net.parameters()), nn.CrossEntropyLoss()
+for i in range(0, len(x), 256):
+    optimizer.zero_grad()
+    criterion(net(x[i : i + 256]), y[i : i + 256]).backward()
+    optimizer.step()
+with open("/proc/self/status") as file:
+    peak = next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+print(peak - x.numel() * 4 - y.numel() * 8)
+"""
+
+
+def test_training_takes_little_memory() -> None:
+    """The whole process above its data, at the most: 17 MB where 60 are promised."""
+    assert int(run_python(TRAINING)) < 60e6

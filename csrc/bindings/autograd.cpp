@@ -2,6 +2,7 @@
 #include "arguments.h"
 #include "chainrule/autograd/engine.h"
 #include "chainrule/autograd/node.h"
+#include "chainrule/core/thread_pool.h"
 #include "chainrule/ops/optimizer_steps.h"
 #include "module.h"
 #include "node_object.h"
@@ -48,6 +49,7 @@ BackwardOptions options_of(const Arguments& arguments, int retain_graph, int cre
 
 // tensor.backward(gradient, retain_graph, create_graph, inputs)
 PyObject* tensor_backward(const Arguments& arguments) {
+  const UninterruptedLoops keeps_lock;  // Note [The GIL around long loops]
   const Tensor root = arguments.tensor(0);
   if (arguments.none_but_first()) {
     backward(root);
@@ -67,6 +69,7 @@ PyObject* tensor_backward(const Arguments& arguments) {
 
 // grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
 PyObject* grad(const Arguments& arguments) {
+  const UninterruptedLoops keeps_lock;  // Note [The GIL around long loops]
   const std::vector<Tensor> outputs = one_or_many(arguments, 0), inputs = one_or_many(arguments, 1);
   const std::vector<Tensor> seeds = seeds_of(arguments, 2, outputs.size());
   const bool materialize = arguments.boolean(6, false);
@@ -108,6 +111,7 @@ void give_back(PyObject* list, const Buffers& buffers) {
 }
 
 PyObject* sgd(const Arguments& a) {
+  const UninterruptedLoops keeps_lock;  // Note [The GIL around long loops]
   const std::vector<Tensor> parameters = a.tensors(0);
   Buffers momentum_buffers = buffers_of(a, 1, parameters.size());
   sgd_step(parameters, momentum_buffers,
@@ -117,6 +121,7 @@ PyObject* sgd(const Arguments& a) {
 }
 
 PyObject* adam(const Arguments& a) {
+  const UninterruptedLoops keeps_lock;  // Note [The GIL around long loops]
   const std::vector<Tensor> parameters = a.tensors(0);
   const size_t count = parameters.size();
   Buffers averages = buffers_of(a, 1, count), squares = buffers_of(a, 2, count), maxima = buffers_of(a, 3, count);

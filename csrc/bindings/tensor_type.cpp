@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "chainrule/core/error.h"
+#include "interpreter_lock.h"
 #include "module.h"
 
 namespace chainrule::python {
@@ -117,6 +118,7 @@ PyObject* wrap_or_none(Tensor tensor) {
 }
 
 void rebind(PyObject* tensor, Tensor other) {
+  release_when_idle(share(tensor));  // a loop of another thread may be reading it
   let_go(tensor);
   hold(tensor, std::move(other));
 }

@@ -67,3 +67,43 @@ TEST_CASE("live tensors are counted over all threads") {
   }
   CHECK(live_tensors() == before);
 }
+
+TEST_CASE("freed buffers of every size class fit into the memory they get") {
+  // Neighbouring sizes share a class or not; each block must hold what it was asked to hold.
+  for (size_t bytes = 257; bytes < 300'000; bytes += bytes / 7 + 1) {
+    void* first = allocate_buffer(bytes);
+    std::memset(first, 1, bytes);
+    free_buffer(first, bytes);
+    void* again = allocate_buffer(bytes + 1);
+    std::memset(again, 2, bytes + 1);
+    free_buffer(again, bytes + 1);
+  }
+  const MemoryStats before = memory_stats();
+  CHECK(before.bytes_cached > 0);
+  CHECK(empty_cache() == before.bytes_cached);  // sizes in the lists of this thread are counted as they were set aside
+  CHECK(memory_stats().bytes_cached == 0);
+}
+
+TEST_CASE("large blocks start on a huge page") {
+  for (size_t bytes : {size_t{2} << 20, (size_t{3} << 20) + 5, size_t{64} << 20}) {
+    void* buffer = allocate_buffer(bytes);
+    CHECK(reinterpret_cast<uintptr_t>(buffer) % (2 << 20) == 0);
+    std::memset(buffer, 1, bytes);
+    free_buffer(buffer, bytes);
+  }
+}
+
+TEST_CASE("memory is counted over all threads, those that have ended included") {
+  reset_peak_memory_stats();
+  const MemoryStats before = memory_stats();
+  CHECK(before.peak_bytes_in_use == before.bytes_in_use);
+  void* buffer = nullptr;
+  std::thread([&] { buffer = allocate_buffer(4096); }).join();
+  CHECK(memory_stats().bytes_in_use == before.bytes_in_use + 4096);
+  CHECK(memory_stats().allocations == before.allocations + 1);
+  free_buffer(buffer, 4096);
+  CHECK(memory_stats().bytes_in_use == before.bytes_in_use);
+  CHECK(memory_stats().peak_bytes_in_use == before.bytes_in_use + 4096);
+  std::thread([] { free_buffer(allocate_buffer(4096), 4096); }).join();
+  CHECK(memory_stats().bytes_in_use == before.bytes_in_use);
+}

@@ -87,3 +87,45 @@ TEST_CASE("a forked child has a pool of its own") {
   CHECK(WEXITSTATUS(status) == 0);
   CHECK(each_block_runs_once(100));
 }
+
+namespace {
+
+// What the hooks below have seen; they are installed once, as in any host.
+thread_local int let_go = 0, taken_again = 0;
+
+void install_counting_hooks() {
+  set_long_loop_hooks({[]() noexcept -> void* {
+                         ++let_go;
+                         return &let_go;
+                       },
+                       [](void* token) noexcept { taken_again += token == &let_go; }});
+}
+
+void busy_for(std::chrono::microseconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < end) {}
+}
+
+}  // namespace
+
+TEST_CASE("long loops call the hooks once, uninterrupted ones never") {
+  const RestoreThreads restore;
+  install_counting_hooks();
+  for (int threads : {1, 2, 4}) {
+    set_num_threads(threads);
+    let_go = taken_again = 0;
+    parallel_for(40, [](int64_t) noexcept { busy_for(std::chrono::microseconds(20)); });
+    CHECK(let_go == 1);
+    CHECK(taken_again == 1);
+    {
+      const UninterruptedLoops scope;
+      parallel_for(40, [](int64_t) noexcept { busy_for(std::chrono::microseconds(20)); });
+    }
+    CHECK(let_go == 1);
+    parallel_for(2, [](int64_t) noexcept {
+      parallel_for(40, [](int64_t) noexcept { busy_for(std::chrono::microseconds(20)); });
+    });
+    CHECK(let_go == taken_again);
+  }
+  set_long_loop_hooks({});
+}

@@ -1,7 +1,10 @@
 // allocator.h - all memory of the core: small blocks from per-thread free lists, buffers 64-byte aligned. Floor: core.
 // Nodes, tensors and small values come and go millions of times a second, so small blocks never reach malloc
 // once warm. A block may be freed on another thread than it was allocated on: it joins that thread's list.
+// Freed buffers are kept too, the smaller ones per thread, within a bound; blocks of 2 MiB and more are mapped on
+// their own, in huge pages where the system allows them.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -10,14 +13,33 @@ namespace chainrule {
 inline constexpr size_t small_step = 32;        ///< size classes are multiples of this
 inline constexpr size_t small_limit = 1024;     ///< larger blocks are buffers
 inline constexpr size_t buffer_alignment = 64;  ///< one cache line, one AVX-512 register
+inline constexpr size_t front_classes = 49;     ///< size classes of buffers from 1 to 64 KiB
 
-/// The free lists of one thread. Reached only through the inline functions below.
+/// Written by its own thread alone, read by any: no locked instruction.
+class ThreadCounter {
+ public:
+  int64_t get() const { return value_.load(std::memory_order_relaxed); }
+  void set(int64_t value) { value_.store(value, std::memory_order_relaxed); }
+  void add(int64_t value) { set(get() + value); }
+
+ private:
+  std::atomic<int64_t> value_{0};
+};
+
+/// The free lists of one thread. Reached only through the functions below.
 struct SmallBlocks {
   struct Free {
     Free* next;
   };
   Free* heads[small_limit / small_step + 1] = {};
   int64_t live_tensors = 0;  ///< created minus destroyed on this thread; only the sum over threads means anything
+
+  Free* buffers[front_classes] = {};  ///< freed buffers, used again without a lock
+  ThreadCounter buffers_bytes;        ///< in those lists
+  ThreadCounter bytes_in_use;         ///< handed out minus taken back, like live_tensors
+  ThreadCounter high_water;           ///< of bytes_in_use: only above it can there be a new peak of the process
+  ThreadCounter allocations, cache_hits;
+
   SmallBlocks();
   void retire();  ///< the thread ends: its free blocks and its count pass to those that go on
 };
@@ -50,11 +72,31 @@ inline void free_small(SmallBlocks& blocks, void* block, size_t bytes) {
   blocks.heads[size_class] = head;
 }
 
-/// Memory for tensor data, aligned to buffer_alignment; throws std::bad_alloc when there is none.
+/// Memory for tensor data, aligned to buffer_alignment; throws std::bad_alloc when there is none, also after the
+/// cache has been emptied. At the first call, fails if CHAINRULE_CACHE_BYTES is set to anything but a number.
 void* allocate_buffer(size_t bytes);
 void free_buffer(void* buffer, size_t bytes) noexcept;
 
 /// Tensors alive in the process, over all threads.
 int64_t live_tensors();
+
+/// All threads together. Buffers count with the bytes that were set aside for them, up to 1/8 more than asked for.
+struct MemoryStats {
+  int64_t bytes_in_use;       ///< in buffers that tensors hold
+  int64_t peak_bytes_in_use;  ///< the most so far; exact while one thread at a time allocates
+  int64_t bytes_cached;       ///< in freed buffers that wait to be used again
+  int64_t cache_limit_bytes;  ///< CHAINRULE_CACHE_BYTES, or 256 MiB
+  int64_t bytes_small;        ///< in slabs of small blocks: headers, nodes, small values; never given back
+  int64_t allocations;        ///< buffers handed out since the start
+  int64_t cache_hits;         ///< of these, those that had been freed before
+  int64_t live_tensors;
+};
+MemoryStats memory_stats();
+
+/// Gives the cached buffers back to the system, those in the lists of other threads excepted; returns their bytes.
+int64_t empty_cache() noexcept;
+
+/// The peak starts over from what is in use now.
+void reset_peak_memory_stats();
 
 }  // namespace chainrule

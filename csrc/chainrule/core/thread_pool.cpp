@@ -51,6 +51,42 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
+LongLoopHooks hooks{};
+thread_local int uninterrupted = 0;
+
+// Runs the caller's share of a loop, block by block until it has been long, and ends it with the hook.
+class Caller {
+ public:
+  Caller(detail::BlockRange run_range, void* body) : run_range_(run_range), body_(body) {}
+  ~Caller() {
+    if (token_) hooks.after(token_);
+  }
+  Caller(const Caller&) = delete;
+  Caller& operator=(const Caller&) = delete;
+
+  void run(int64_t first, int64_t last) {
+    if (hooks.before && uninterrupted == 0) first = run_until_long(first, last);
+    if (first < last) run_range_(body_, first, last);
+  }
+
+ private:
+  int64_t run_until_long(int64_t first, int64_t last) {
+    const auto start = std::chrono::steady_clock::now();
+    while (first < last) {
+      run_range_(body_, first, first + 1);
+      ++first;
+      if (std::chrono::steady_clock::now() - start < long_loop) continue;
+      if (first < last) token_ = hooks.before();
+      break;
+    }
+    return first;
+  }
+
+  detail::BlockRange run_range_;
+  void* body_;
+  void* token_ = nullptr;
+};
+
 class Pool {
  public:
   explicit Pool(const Pool* of_parent_process) : of_parent_process_(of_parent_process) {}
@@ -62,7 +98,7 @@ class Pool {
   void release() { busy_.store(false, std::memory_order_release); }
 
   /// Only between try_acquire and release.
-  void run(int64_t blocks, detail::BlockRange run_range, void* body);
+  void run(int64_t blocks, detail::BlockRange run_range, void* body, Caller& caller);
 
   /// Ends the workers and keeps the pool for good: a thread that outlives it, as a daemon thread of Python
   /// may, runs its loops alone.
@@ -84,7 +120,7 @@ class Pool {
   void start_workers(int wanted);
   void stop_workers();
   void announce(int parts);
-  void run_part(int part, int parts) const;
+  int64_t first_of(int part, int parts) const { return part * job_.blocks / parts; }
   void work(int part, uint64_t seen);
   uint64_t next_ticket(uint64_t seen);
   void wait_for_workers() const;
@@ -103,7 +139,7 @@ class Pool {
   alignas(64) std::atomic<int> unfinished_{0};
 };
 
-void Pool::run(int64_t blocks, detail::BlockRange run_range, void* body) {
+void Pool::run(int64_t blocks, detail::BlockRange run_range, void* body, Caller& caller) {
   const int allowed = num_threads();
   const int wanted = static_cast<int>(std::min<int64_t>(allowed, blocks));
   if (static_cast<int>(workers_.size()) >= allowed) stop_workers();  // fewer threads were asked for since
@@ -111,7 +147,7 @@ void Pool::run(int64_t blocks, detail::BlockRange run_range, void* body) {
   const int parts = std::min(wanted, static_cast<int>(workers_.size()) + 1);
   job_ = {blocks, run_range, body};
   announce(parts);
-  run_part(0, parts);
+  caller.run(0, first_of(1, parts));
   wait_for_workers();
 }
 
@@ -147,17 +183,13 @@ void Pool::announce(int parts) {
   wake_.notify_all();
 }
 
-void Pool::run_part(int part, int parts) const {
-  job_.run_range(job_.body, part * job_.blocks / parts, (part + 1) * job_.blocks / parts);
-}
-
 void Pool::work(int part, uint64_t seen) {
   for (;;) {
     seen = next_ticket(seen);
     if (stopping_.load(std::memory_order_relaxed)) return;
     const int parts = parts_of(seen);
     if (part >= parts) continue;
-    run_part(part, parts);
+    job_.run_range(job_.body, first_of(part, parts), first_of(part + 1, parts));
     unfinished_.fetch_sub(1, std::memory_order_release);
   }
 }
@@ -249,13 +281,19 @@ void set_num_threads(int n) {
 }
 
 void detail::run_on_pool(int64_t blocks, BlockRange run, void* body) {
+  Caller caller(run, body);
   Pool& workers = pool();
-  if (!workers.try_acquire()) {
-    run(body, 0, blocks);
+  if (num_threads() == 1 || !workers.try_acquire()) {
+    caller.run(0, blocks);
     return;
   }
-  workers.run(blocks, run, body);
+  workers.run(blocks, run, body, caller);
   workers.release();
 }
+
+void set_long_loop_hooks(LongLoopHooks wanted) { hooks = wanted; }
+
+UninterruptedLoops::UninterruptedLoops() { ++uninterrupted; }
+UninterruptedLoops::~UninterruptedLoops() { --uninterrupted; }
 
 }  // namespace chainrule

@@ -6,6 +6,7 @@
 // caller alone. Workers touch raw memory only, never a reference count.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -19,6 +20,28 @@ int num_threads();
 /// From 1 to 1024.
 void set_num_threads(int n);
 
+/// What the host of the library does around loops that take long: an interpreter lets its other threads run.
+/// `before` is called at most once a loop, by the thread that started it, when that thread has been in the loop for
+/// `long_loop`; unless it returns null, `after` gets what it returned when the loop is over and the pool is free.
+/// Between the two only the bodies of the loop run: raw memory, no reference count.
+struct LongLoopHooks {
+  void* (*before)() noexcept;
+  void (*after)(void* token) noexcept;
+};
+inline constexpr std::chrono::microseconds long_loop{50};
+/// Once, before there are other threads.
+void set_long_loop_hooks(LongLoopHooks hooks);
+
+/// While one lives, loops of this thread do not call the hooks. For code that leaves marks which another thread of the
+/// host could meet: a backward pass keeps its gradients in nodes that graphs share.
+class UninterruptedLoops {
+ public:
+  UninterruptedLoops();
+  ~UninterruptedLoops();
+  UninterruptedLoops(const UninterruptedLoops&) = delete;
+  UninterruptedLoops& operator=(const UninterruptedLoops&) = delete;
+};
+
 namespace detail {
 using BlockRange = void (*)(void* body, int64_t first, int64_t last) noexcept;
 void run_on_pool(int64_t blocks, BlockRange run, void* body);
@@ -29,7 +52,7 @@ void run_on_pool(int64_t blocks, BlockRange run, void* body);
 template <class F>
 void parallel_for(int64_t blocks, F&& body) {
   static_assert(noexcept(body(int64_t{})), "an exception cannot leave a worker: declare the body noexcept");
-  if (blocks <= 1 || num_threads() == 1) {
+  if (blocks <= 1) {
     for (int64_t block = 0; block < blocks; ++block) body(block);
     return;
   }
