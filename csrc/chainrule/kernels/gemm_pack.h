@@ -1,7 +1,7 @@
 // gemm_pack.h - copies parts of a matrix into the order in which the GEMM's inner loop reads them. Floor:
 // kernels. Included by gemm.cpp only; anonymous namespace like simd.h.
 #pragma once
-#include "chainrule/kernels/simd.h"
+#include "chainrule/kernels/gemm_problem.h"
 
 namespace chainrule {
 namespace {
@@ -30,6 +30,32 @@ inline void load_transposed(Vector<S, width> (&square)[width], const S* b, int64
 #pragma GCC unroll 32
   for (int j = 0; j < width; ++j) __builtin_memcpy(&square[j], b + j * column_step, sizeof square[j]);
   transpose<width / 2>(square);
+}
+
+/// The first `count` < lanes elements at p; zeros in the other lanes.
+template <class S>
+inline Pack<S, lanes<S>> load_first(const S* p, int64_t count) {
+#if defined(__AVX512F__) && !defined(__clang__)
+  if constexpr (sizeof(S) == 4)
+    return __builtin_ia32_loadups512_mask(p, Vector<float, 16>{}, static_cast<uint16_t>((1u << count) - 1));
+  else return __builtin_ia32_loadupd512_mask(p, Vector<double, 8>{}, static_cast<uint8_t>((1u << count) - 1));
+#else
+  S lane[lanes<S>] = {};
+  for (int64_t j = 0; j < count; ++j) lane[j] = p[j];
+  return Pack<S, lanes<S>>::load(lane);
+#endif
+}
+
+template <class S>
+inline void store_first(S* p, const Pack<S, lanes<S>>& value, int64_t count) {
+#if defined(__AVX512F__) && !defined(__clang__)
+  if constexpr (sizeof(S) == 4) __builtin_ia32_storeups512_mask(p, value.raw, static_cast<uint16_t>((1u << count) - 1));
+  else __builtin_ia32_storeupd512_mask(p, value.raw, static_cast<uint8_t>((1u << count) - 1));
+#else
+  S lane[lanes<S>];
+  value.store(lane);
+  for (int64_t j = 0; j < count; ++j) p[j] = lane[j];
+#endif
 }
 
 template <class S>
@@ -65,6 +91,35 @@ inline void pack_sliver(S* packed, int64_t width, const S* b, int64_t row_step, 
     }
   }
   pack_element_wise(packed + j, width, b + j * column_step, row_step, column_step, rows, columns - j);
+}
+
+/// `count` whole slivers at once, for b with contiguous rows: longer stretches of each row are read.
+template <class S, int count>
+inline void pack_slivers(S* packed, int64_t width, const S* b, int64_t row_step, int64_t rows) {
+  using P = Pack<S, lanes<S>>;
+  for (int64_t p = 0; p < rows; ++p)
+#pragma GCC unroll 8
+    for (int s = 0; s < count; ++s)
+      for (int64_t j = 0; j < width; j += lanes<S>)
+        P::load(b + p * row_step + s * width + j).store(packed + (s * rows + p) * width + j);
+}
+
+template <class S>
+constexpr int64_t copied_row_step = max_block_length + 64 / static_cast<int64_t>(sizeof(S));  // never a power of two
+
+/// to[i * copied_row_step + p] = a[i * row_step + p]: rows that lie a power of two apart share few sets of the cache.
+template <class S>
+inline void copy_rows(S* to, const S* a, int64_t row_step, int64_t rows, int64_t length) {
+  for (int64_t i = 0; i < rows; ++i)
+    __builtin_memcpy(to + i * copied_row_step<S>, a + i * row_step, sizeof(S) * static_cast<uint64_t>(length));
+}
+
+/// to[p * rows + i] = a[i * row_step + p * column_step].
+template <class S>
+inline void copy_columns(S* to, const S* a, int64_t row_step, int64_t column_step, int64_t rows, int64_t length) {
+  if (row_step != 1) return pack_element_wise(to, rows, a, column_step, row_step, length, rows);
+  for (int64_t p = 0; p < length; ++p)
+    __builtin_memcpy(to + p * rows, a + p * column_step, sizeof(S) * static_cast<uint64_t>(rows));
 }
 
 }  // namespace

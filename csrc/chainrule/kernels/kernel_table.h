@@ -63,7 +63,10 @@ struct GemmArguments {
   void* c;
   int64_t c_row_step;
   const void* bias;
+  void* workspace = nullptr;  ///< gemm_workspace_bytes, aligned to 64, for large products; null: a smaller one is used
 };
+inline constexpr int64_t gemm_copy_bytes = 64 * 1024;  ///< of it for parts of a, the rest for a panel of b
+inline constexpr int64_t gemm_workspace_bytes = gemm_copy_bytes + 512 * 1024;  ///< stays in the second level cache
 using GemmKernel = void (*)(const GemmArguments& arguments);
 
 /// One parameter of a fused optimizer step; all pointers dense, n elements.

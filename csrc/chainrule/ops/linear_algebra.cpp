@@ -1,7 +1,8 @@
 #include "chainrule/ops/linear_algebra.h"
 
 #include "chainrule/autograd/elementwise.h"
-#include "chainrule/core/thread_pool.h"
+#include "chainrule/ops/matrix_product.h"
+#include "chainrule/ops/reduce.h"
 
 namespace chainrule {
 
@@ -15,44 +16,6 @@ namespace {
   fail(ErrorKind::shape, op, arrived, rule);
 }
 
-// Rows of c that one thread computes at a turn; each element is summed in the same order wherever the cuts fall.
-constexpr int64_t flops_per_block = 1 << 20;
-
-void multiply(const GemmArguments& all, DType dtype) {
-  const int64_t size = size_of(dtype), row_cost = std::max<int64_t>(1, 2 * all.n * all.k);
-  int64_t rows = std::max<int64_t>(1, flops_per_block / row_cost);
-  rows = (rows + 11) / 12 * 12;  // whole register tiles
-  const GemmKernel kernel = active_kernels().gemm[static_cast<int>(dtype)];
-  parallel_for((all.m + rows - 1) / rows, [&](int64_t block) noexcept {
-    GemmArguments part = all;
-    const int64_t first = block * rows;
-    part.m = std::min(rows, all.m - first);
-    part.a = static_cast<const char*>(all.a) + first * all.a_row_step * size;
-    part.c = static_cast<char*>(all.c) + first * all.c_row_step * size;
-    kernel(part);
-  });
-}
-
-// Integers are rare: the plain triple loop, wrapping around as elementwise arithmetic does.
-template <class S>
-void multiply_integers(const GemmArguments& g) {
-  using Unsigned = std::make_unsigned_t<S>;
-  for (int64_t i = 0; i < g.m; ++i)
-    for (int64_t j = 0; j < g.n; ++j) {
-      Unsigned sum = 0;
-      for (int64_t p = 0; p < g.k; ++p)
-        sum += static_cast<Unsigned>(static_cast<const S*>(g.a)[i * g.a_row_step + p * g.a_column_step]) *
-               static_cast<Unsigned>(static_cast<const S*>(g.b)[p * g.b_row_step + j * g.b_column_step]);
-      static_cast<S*>(g.c)[i * g.c_row_step + j] = static_cast<S>(sum);
-    }
-}
-
-void multiply_any(const GemmArguments& g, DType dtype) {
-  if (is_floating(dtype)) multiply(g, dtype);
-  else if (dtype == DType::int64) multiply_integers<int64_t>(g);
-  else multiply_integers<int32_t>(g);
-}
-
 // Aligned from the right, are all sizes equal or 1?
 bool do_broadcast(IntSpan a, IntSpan b) {
   for (size_t i = 1; i <= std::min(a.size(), b.size()); ++i) {
@@ -64,16 +27,53 @@ bool do_broadcast(IntSpan a, IntSpan b) {
 
 Shape without_matrix(IntSpan shape) { return Shape(shape.first(shape.size() - 2)); }
 
-// Offset of batch number `index` in a tensor whose batch dims broadcast to `batch`.
-int64_t batch_offset(const Tensor& x, IntSpan batch, int64_t index) {
-  const IntSpan shape = x.shape().first(x.shape().size() - 2), strides = x.strides().first(shape.size());
-  const Shape steps = broadcast_strides(shape, strides, batch);
-  int64_t offset = 0;
-  for (int d = steps.size() - 1; d >= 0; --d) {
-    offset += index % batch[d] * steps[d];
-    index /= batch[d];
+/// The last two dims of a tensor, as memory; the transpose is the same memory.
+struct Matrix {
+  const void* data;
+  int64_t rows, columns, row_step, column_step;
+};
+Matrix matrix(const Tensor& x) {
+  const int last = x.ndim() - 1;
+  return {x.data(), x.size(last - 1), x.size(last), x.strides()[last - 1], x.strides()[last]};
+}
+Matrix transposed(const Matrix& x) { return {x.data, x.columns, x.rows, x.column_step, x.row_step}; }
+
+GemmArguments product(const Matrix& a, const Matrix& b, const Tensor& y) {
+  return {a.rows, b.columns,  a.columns,     a.data,   a.row_step, a.column_step,
+          b.data, b.row_step, b.column_step, y.data(), b.columns,  nullptr};
+}
+
+Shape batch_steps(const Tensor& x, IntSpan batch) {
+  const size_t dims = x.shape().size() - 2;
+  return broadcast_strides(x.shape().first(dims), x.strides().first(dims), batch);
+}
+
+/// All dims but the last as the rows of a matrix; false if the strides allow no such view.
+bool view_as_rows(const Tensor& x, Matrix& rows) {
+  const int last = x.ndim() - 1;
+  rows = {x.data(), 1, x.size(last), x.size(last), x.strides()[last]};
+  for (int d = last - 1; d >= 0; --d) {
+    if (x.size(d) == 1) continue;
+    if (rows.rows == 1) rows.row_step = x.strides()[d];
+    else if (x.strides()[d] != rows.rows * rows.row_step && x.numel() != 0) return false;
+    rows.rows *= x.size(d);
   }
-  return offset;
+  return true;
+}
+
+/// The same, from a copy where it must be; `keep` holds it.
+Matrix rows_of(const Tensor& x, Tensor& keep) {
+  Matrix rows;
+  keep = x;
+  if (view_as_rows(x, rows)) return rows;
+  keep = installed().contiguous_copy(x);
+  view_as_rows(keep, rows);
+  return rows;
+}
+
+void sum_rows(const Matrix& x, const Tensor& like, const Tensor& y) {
+  const Tensor view = like.view(Shape{x.rows, x.columns}, Shape{x.row_step, x.column_step}, 0);
+  reduce_with(active_kernels().reductions.sum[static_cast<int>(y.dtype())], view, 1, y);
 }
 
 }  // namespace
@@ -88,10 +88,13 @@ Meta Matmul::infer(const Meta& a, const Meta& b) const {
   if (inner != rows)
     fail_shapes(info.name, "a", a, "b", b,
                 "a.shape[-1] must equal b.shape[-2] (" + std::to_string(inner) + " != " + std::to_string(rows) + ")");
-  const Shape a_batch = without_matrix(a.shape), b_batch = without_matrix(b.shape);
-  if (!do_broadcast(a_batch, b_batch))
-    fail_shapes(info.name, "a", a, "b", b, "the dimensions before the last two must broadcast");
-  Meta y{a.dtype, broadcast_shapes(a_batch, b_batch, info.name)};
+  Meta y{a.dtype, {}};
+  if (a.shape.size() > 2 || b.shape.size() > 2) {
+    const Shape a_batch = without_matrix(a.shape), b_batch = without_matrix(b.shape);
+    if (!do_broadcast(a_batch, b_batch))
+      fail_shapes(info.name, "a", a, "b", b, "the dimensions before the last two must broadcast");
+    y.shape = broadcast_shapes(a_batch, b_batch, info.name);
+  }
   y.shape.push_back(a.shape[a.shape.size() - 2]);
   y.shape.push_back(b.shape.back());
   checked_numel(y.shape, size_of(y.dtype), info.name);
@@ -99,19 +102,35 @@ Meta Matmul::infer(const Meta& a, const Meta& b) const {
 }
 
 void Matmul::forward(const Tensor& a, const Tensor& b, Tensor& y) const {
-  const int a_rows = a.ndim() - 2, b_rows = b.ndim() - 2, y_rows = y.ndim() - 2;
+  const GemmArguments g = product(matrix(a), matrix(b), y);
+  if (y.ndim() == 2) return multiply(g, y.dtype());
   const Shape batch = without_matrix(y.shape());
-  const int64_t size = size_of(y.dtype()), count = numel_of(batch);
-  GemmArguments g{y.size(y_rows), y.shape().back(),    a.shape().back(),
-                  a.data(),       a.strides()[a_rows], a.strides()[a_rows + 1],
-                  b.data(),       b.strides()[b_rows], b.strides()[b_rows + 1],
-                  y.data(),       y.shape().back(),    nullptr};
-  if (g.m == 0 || g.n == 0) return;
-  for (int64_t i = 0; i < count; ++i) {
-    g.a = static_cast<const char*>(a.data()) + batch_offset(a, batch, i) * size;
-    g.b = static_cast<const char*>(b.data()) + batch_offset(b, batch, i) * size;
-    g.c = static_cast<char*>(y.data()) + i * g.m * g.n * size;
-    multiply_any(g, y.dtype());
+  multiply(g, {batch, batch_steps(a, batch), batch_steps(b, batch)}, y.dtype());
+}
+
+// Where an operand repeats over batches, its gradient is their sum: a single product when it is a plain matrix and the
+// batches of the other one are rows, the rules in ops otherwise.
+void Matmul::backward(unsigned owed, const Tensor& gy, const Tensor& a, const Tensor& b, const Tensor&,
+                      Tensor* gx) const {
+  const IntSpan batch = gy.shape().first(gy.shape().size() - 2);
+  const auto batches = [&](const Tensor& x) { return same(x.shape().first(x.shape().size() - 2), batch); };
+  const bool whole_a = batches(a), whole_b = batches(b);
+  if ((owed & 1) && whole_a) {
+    gx[0] = Tensor::empty(a.dtype(), a.shape());
+    const GemmArguments g = product(matrix(gy), transposed(matrix(b)), gx[0]);
+    if (batch.empty()) multiply(g, a.dtype());
+    else multiply(g, {Shape(batch), batch_steps(gy, batch), batch_steps(b, batch)}, a.dtype());
+  }
+  if (!(owed & 2)) return;
+  Matrix a_rows, gy_rows;
+  if (whole_b) {
+    gx[1] = Tensor::empty(b.dtype(), b.shape());
+    const GemmArguments g = product(transposed(matrix(a)), matrix(gy), gx[1]);
+    if (batch.empty()) multiply(g, b.dtype());
+    else multiply(g, {Shape(batch), batch_steps(a, batch), batch_steps(gy, batch)}, b.dtype());
+  } else if (b.ndim() == 2 && whole_a && gy.numel() != 0 && view_as_rows(a, a_rows) && view_as_rows(gy, gy_rows)) {
+    gx[1] = Tensor::empty(b.dtype(), b.shape());
+    multiply(product(transposed(a_rows), gy_rows, gx[1]), b.dtype());
   }
 }
 
@@ -133,15 +152,30 @@ Meta Linear::infer(const Meta& x, const Meta& weight, const Meta& bias) const {
 }
 
 void Linear::forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) const {
-  const int64_t n = y.shape().back(), k = x.shape().back(), m = n ? y.numel() / n : 0;
-  if (m == 0) return;
-  const bool rows_in_place = x.ndim() == 2 || x.is_contiguous();
-  const Tensor rows = rows_in_place ? x : installed().contiguous_copy(x);
+  if (y.numel() == 0) return;
   const Tensor flat_bias = bias.is_contiguous() ? bias : installed().contiguous_copy(bias);
-  const bool strided = rows.ndim() == 2;
-  multiply({m, n, k, rows.data(), strided ? rows.strides()[0] : k, strided ? rows.strides()[1] : 1, weight.data(),
-            weight.strides()[1], weight.strides()[0], y.data(), n, flat_bias.data()},
-           y.dtype());
+  Tensor keep;
+  GemmArguments g = product(rows_of(x, keep), transposed(matrix(weight)), y);
+  g.bias = flat_bias.data();
+  multiply(g, y.dtype());
+}
+
+void Linear::backward(unsigned owed, const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor&,
+                      const Tensor&, Tensor* gx) const {
+  Tensor keep_gy, keep_x;
+  const Matrix g = rows_of(gy, keep_gy), w = matrix(weight);
+  if (owed & 1) {
+    gx[0] = Tensor::empty(x.dtype(), x.shape());
+    multiply(product(g, w, gx[0]), x.dtype());
+  }
+  if (owed & 2) {
+    gx[1] = Tensor::empty(weight.dtype(), weight.shape());
+    multiply(product(transposed(g), rows_of(x, keep_x), gx[1]), weight.dtype());
+  }
+  if (owed & 4) {
+    gx[2] = Tensor::empty(gy.dtype(), Shape{w.rows});
+    sum_rows(g, keep_gy, gx[2]);
+  }
 }
 
 }  // namespace chainrule

@@ -25,6 +25,8 @@ struct Matmul {
   template <class T> T vjp(wrt<1>, const T& gy, const T& a, const T& b, const T&) const {
     return sum_to_shape(T::call(Matmul{}, transposed(a), gy), b.shape());
   }
+  /// The same without views, and without sums where a and b have all the batches.
+  void backward(unsigned owed, const Tensor& gy, const Tensor& a, const Tensor& b, const Tensor& y, Tensor* gx) const;
 };
 
 /// x (..., in) @ weight (out, in) transposed + bias (out,), in one pass.
@@ -51,6 +53,9 @@ struct Linear {
   template <class T> T vjp(wrt<2>, const T& gy, const T&, const T&, const T&, const T&) const {
     return T::call(Sum{{0}, false}, as_rows(gy));
   }
+  /// The same without views.
+  void backward(unsigned owed, const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                const Tensor& y, Tensor* gx) const;
 };
 
 }  // namespace chainrule
