@@ -94,6 +94,34 @@ class Train(Row):
 
 
 @dataclass(frozen=True)
+class LeNet(Row):
+    """One SGD step of LeNet-5 with ReLU and max pooling on 28x28 images, with cross entropy.
+
+    conv 5x5 (1 to 6 channels, padding 2), pool, conv 5x5 (6 to 16), pool, 400-120-84-10.
+    """
+
+    batch: int = 32
+    lr = 0.01
+    padding = (2, 0)
+    shapes = ((6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84))
+
+    def parameters(self) -> list[tuple[Array, Array]]:
+        """Returns (weight, bias) for each layer."""
+        rng = np.random.default_rng(23)
+        layers = []
+        for shape in self.shapes:
+            bound = 1 / math.sqrt(math.prod(shape[1:]))
+            weight = rng.uniform(-bound, bound, shape).astype(np.float32)
+            layers.append((weight, rng.uniform(-bound, bound, shape[0]).astype(np.float32)))
+        return layers
+
+    def data(self) -> tuple[Array, Array]:
+        """Returns images (batch, 1, 28, 28) and classes (batch,)."""
+        classes = np.random.default_rng(24).integers(0, 10, self.batch)
+        return self.array(self.batch, 1, 28, 28), classes.astype(np.int64)
+
+
+@dataclass(frozen=True)
 class Chain(Row):
     """y = y * w, many times on scalars, and the gradient of w."""
 
@@ -207,6 +235,7 @@ ROWS: list[Row] = [
     Add("add-recording", "add, 4 elements, recording", goal=0.10, recording=True),
     Lecture("lecture", "lecture scalar loss, forward + backward", goal=0.10),
     *_train_rows(),
+    LeNet("lenet", "LeNet, batch 32, SGD step", 1e-3, goal=0.4),
     Chain("chain", "chain of 10,000 scalar multiplies, forward + backward", 1e-2, goal=0.04),
     Tanh("tanh", "tanh, 1M elements, forward + backward", goal=0.9),
     Softmax("softmax", "softmax 1024x1024", goal=0.75),

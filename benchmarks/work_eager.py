@@ -75,6 +75,32 @@ def _train(lib: Any, row: rows.Train) -> Job:
     return Job(run, lambda loss: _read([loss]))
 
 
+def _lenet(lib: Any, row: rows.LeNet) -> Job:
+    nn = lib.nn
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=row.padding[0]), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5, padding=row.padding[1]), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+    )  # fmt: skip
+    parameters = iter(model.parameters())
+    with lib.no_grad():
+        for layer in row.parameters():
+            for array in layer:
+                next(parameters).copy_(lib.from_numpy(array))
+    x, y = map(lib.from_numpy, row.data())
+    criterion = nn.CrossEntropyLoss()
+    optimizer = lib.optim.SGD(model.parameters(), lr=row.lr)
+
+    def run() -> Any:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return Job(run, lambda loss: _read([loss]))
+
+
 def _chain(lib: Any, row: rows.Chain) -> Job:
     weight = lib.tensor(row.weight, requires_grad=True)
 
@@ -139,6 +165,7 @@ _BUILDERS: dict[type[rows.Row], Any] = {
     rows.Add: _add,
     rows.Lecture: _lecture,
     rows.Train: _train,
+    rows.LeNet: _lenet,
     rows.Chain: _chain,
     rows.Tanh: _tanh,
     rows.Softmax: _softmax,

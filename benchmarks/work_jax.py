@@ -95,6 +95,38 @@ def _train(row: rows.Train) -> Job:
     return Job(run, _read)
 
 
+def _lenet_loss(row: rows.LeNet, layers: Any, x: Any, y: Any) -> Any:
+    for (weight, bias), padding in zip(layers, row.padding, strict=False):
+        border = [(padding, padding)] * 2
+        x = jax.lax.conv_general_dilated(x, weight, (1, 1), border) + bias[:, None, None]
+        window = (1, 1, 2, 2)
+        x = jax.lax.reduce_window(jax.nn.relu(x), -jnp.inf, jax.lax.max, window, window, "VALID")
+    x = x.reshape(row.batch, -1)
+    for i, (weight, bias) in enumerate(layers[2:]):
+        x = x @ weight.T + bias
+        if i < 2:
+            x = jax.nn.relu(x)
+    return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(x), y[:, None], 1))
+
+
+def _lenet(row: rows.LeNet) -> Job:
+    each = jax.tree_util.tree_map
+    held = [each(jnp.asarray, row.parameters())]
+    x, y = map(jnp.asarray, row.data())
+
+    def step(layers: Any, x: Any, y: Any) -> Any:
+        loss, gradients = jax.value_and_grad(lambda p: _lenet_loss(row, p, x, y))(layers)
+        return each(lambda p, g: p - row.lr * g, layers, gradients), loss
+
+    jitted = jax.jit(step, donate_argnums=0)
+
+    def run() -> Any:
+        held[0], loss = _wait(jitted(held[0], x, y))
+        return loss
+
+    return Job(run, _read)
+
+
 def _chain(row: rows.Chain) -> Job:
     def product(weight: Any) -> Any:
         # A loop of the compiler: unrolled, it would be compiled for minutes.
@@ -127,6 +159,7 @@ _BUILDERS: dict[type[rows.Row], Any] = {
     rows.Add: _add,
     rows.Lecture: _lecture,
     rows.Train: _train,
+    rows.LeNet: _lenet,
     rows.Chain: _chain,
     rows.Tanh: _tanh,
     rows.Softmax: _softmax,

@@ -38,6 +38,23 @@ std::vector<Tensor> picked() { return {floats(Shape{1024, 256}), integers(Shape{
 std::vector<Tensor> rows() { return {floats(Shape{1024, 256}), integers(Shape{4096}, 1024)}; }
 std::vector<Tensor> chosen_rows() { return {floats(Shape{4096, 256}), integers(Shape{4096}, 1024)}; }
 
+// LeNet's second convolution for a batch of 32, and a layer of a residual net.
+struct Images {
+  Shape x, weight, y;
+  int64_t padding;
+  int64_t flops() const { return 2 * numel_of(y) * weight[1] * weight[2] * weight[3]; }
+};
+const Images lenet{{32, 6, 14, 14}, {16, 6, 5, 5}, {32, 16, 10, 10}, 0};
+const Images residual{{32, 64, 28, 28}, {64, 64, 3, 3}, {32, 64, 28, 28}, 1};
+
+template <class Op>
+Op convolution(Pair size, int64_t padding) {
+  Op op;
+  if constexpr (requires { op.size; }) op.size = size;
+  op.padding = {padding, padding};
+  return op;
+}
+
 std::vector<Case> cases() {
   return {
       make(Cast{DType::float64}, "1024x1024", square_matrix),
@@ -76,6 +93,25 @@ std::vector<Case> cases() {
       make(ScatterZeros{1, Shape{1024, 1024}}, "1024x256 into 1024x1024", picked),
       make(Index{}, "4096 rows of 1024x256", rows),
       make(IndexZeros{Shape{1024, 256}}, "4096 rows into 1024x256", chosen_rows),
+      make(
+          convolution<Conv2d>({}, lenet.padding), "32x6x14x14 to 16, 5x5",
+          [] { return std::vector{floats(lenet.x), floats(lenet.weight), floats(Shape{16})}; }, lenet.flops()),
+      make(
+          convolution<Conv2d>({}, residual.padding), "32x64x28x28 to 64, 3x3",
+          [] { return std::vector{floats(residual.x), floats(residual.weight), floats(Shape{64})}; }, residual.flops()),
+      make(
+          convolution<Conv2dInput>({14, 14}, lenet.padding), "32x6x14x14 to 16, 5x5",
+          [] { return std::vector{floats(lenet.y), floats(lenet.weight)}; }, lenet.flops()),
+      make(
+          convolution<Conv2dInput>({28, 28}, residual.padding), "32x64x28x28 to 64, 3x3",
+          [] { return std::vector{floats(residual.y), floats(residual.weight)}; }, residual.flops()),
+      make(
+          convolution<Conv2dWeight>({5, 5}, lenet.padding), "32x6x14x14 to 16, 5x5",
+          [] { return std::vector{floats(lenet.y), floats(lenet.x)}; }, lenet.flops()),
+      make(
+          convolution<Conv2dWeight>({3, 3}, residual.padding), "32x64x28x28 to 64, 3x3",
+          [] { return std::vector{floats(residual.y), floats(residual.x)}; }, residual.flops()),
+      make(MaxPool2d{{2, 2}, {2, 2}}, "32x6x28x28, 2x2", [] { return std::vector{floats(Shape{32, 6, 28, 28})}; }),
       make(CrossEntropy{}, "256x1000",
            [] { return std::vector{floats(Shape{256, 1000}), integers(Shape{256}, 1000)}; }),
   };

@@ -201,6 +201,12 @@ Shape Arguments::integers(int i) const {
   return Shape(IntSpan(result));
 }
 
+Pair Arguments::pair(int i) const {
+  const Shape values = integers(i);
+  if (values.empty() || values.size() > 2) refuse(i, "it must be an int or a sequence of two");
+  return {values[0], values.back()};
+}
+
 Shape Arguments::sizes(int i) const {
   if (rest_.empty()) {
     if (values_[i]) return integers(i);

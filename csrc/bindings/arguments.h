@@ -62,6 +62,8 @@ class Arguments {
   DType dtype(int i, DType otherwise) const { return has(i) ? dtype(i) : otherwise; }
   /// An int or a sequence of ints.
   Shape integers(int i) const;
+  /// An int, for both, or a sequence of two: (height, width).
+  Pair pair(int i) const;
   Shape integers_or_empty(int i) const { return has(i) ? integers(i) : Shape(); }
   /// *name as ints or one sequence of ints; parameter i is its name.
   Shape sizes(int i) const;

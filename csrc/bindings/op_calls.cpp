@@ -30,6 +30,7 @@ void set_field(const FieldRow& field, void* attributes, const Arguments& a, int 
     case FieldKind::integer: *static_cast<int64_t*>(to) = a.integer(i); break;
     case FieldKind::real: *static_cast<double*>(to) = a.real(i); break;
     case FieldKind::shape: *static_cast<Shape*>(to) = a.integers(i); break;
+    case FieldKind::pair: *static_cast<Pair*>(to) = a.pair(i); break;
     case FieldKind::dtype: *static_cast<DType*>(to) = a.dtype(i); break;
   }
 }
@@ -43,7 +44,7 @@ std::vector<Tensor> fixed_inputs(const OpRow& row, const Arguments& a) {
   if (!beside) a.refuse(0, row.inputs == 1 ? "it must be a Tensor" : "at least one operand must be a Tensor");
   for (int k = 0; k < row.inputs; ++k) {
     const bool number_too = row.elementwise && row.inputs > 1 && !(row.mask_input && k == 0);
-    const bool optional = row.id == id_of<Linear> && k == 2;
+    const bool optional = (row.id == id_of<Linear> || row.id == id_of<Conv2d>) && k == 2;
     if (optional) inputs[k] = a.tensor_or_empty(k);
     else inputs[k] = number_too ? a.operand(k, beside) : a.tensor(k);
   }
@@ -101,6 +102,7 @@ Tensor run_spelled(int id, const void* attributes, std::span<const Tensor> x) {
     case id_of<Expand>: return expand(x[0], static_cast<const Expand*>(attributes)->shape);
     case id_of<Matmul>: return matmul(x[0], x[1]);
     case id_of<Linear>: return linear(x[0], x[1], x[2]);
+    case id_of<Conv2d>: return conv2d(x[0], x[1], x[2], *static_cast<const Conv2d*>(attributes));
     case id_of<Index>: return index(x[0], x.subspan(1));
     default: return Tensor();
   }

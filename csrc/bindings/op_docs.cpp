@@ -14,11 +14,10 @@ namespace {
 constexpr struct {
   std::string_view op;
   const char* names[3];
-} named_inputs[] = {{"where", {"condition", "a", "b"}},
-                    {"gather", {"x", "index", nullptr}},
-                    {"scatter_zeros", {"x", "index", nullptr}},
-                    {"linear", {"x", "weight", "bias"}},
-                    {"cross_entropy", {"logits", "target", nullptr}}};
+} named_inputs[] = {{"where", {"condition", "a", "b"}},         {"gather", {"x", "index", nullptr}},
+                    {"scatter_zeros", {"x", "index", nullptr}}, {"linear", {"x", "weight", "bias"}},
+                    {"conv2d", {"x", "weight", "bias"}},        {"conv2d_input", {"gy", "weight", nullptr}},
+                    {"conv2d_weight", {"gy", "x", nullptr}},    {"cross_entropy", {"logits", "target", nullptr}}};
 
 std::vector<std::string> input_names(const OpRow& row) {
   for (const auto& named : named_inputs)
@@ -44,6 +43,10 @@ std::string field_parameter(const FieldRow& field, void* attributes) {
     case FieldKind::boolean: return name + ": bool = " + (*static_cast<const bool*>(value) ? "True" : "False");
     case FieldKind::integer: return name + ": int = " + std::to_string(*static_cast<const int64_t*>(value));
     case FieldKind::real: return name + ": float = " + written(*static_cast<const double*>(value));
+    case FieldKind::pair: {
+      const Pair& pair = *static_cast<const Pair*>(value);
+      return name + ": int | Sequence[int] = (" + std::to_string(pair.height) + ", " + std::to_string(pair.width) + ")";
+    }
     case FieldKind::shape: return name + ": int | Sequence[int] = ()";
     default: return name + ": dtype";
   }

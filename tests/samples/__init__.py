@@ -4,7 +4,16 @@ Each file holds one family; test_ops.py walks OPS and COMPOSITES alike. The seco
 holds the values at which a formula is easily wrong, with outputs and gradients written out.
 """
 
-from . import composites, elementwise, indexing, linear_algebra, losses, reductions, views
+from . import (
+    composites,
+    convolution,
+    elementwise,
+    indexing,
+    linear_algebra,
+    losses,
+    reductions,
+    views,
+)
 from .awkward import AWKWARD
 from .base import BadCall, Call, Op
 
@@ -14,6 +23,7 @@ OPS: list[Op] = [
     *views.OPS,
     *linear_algebra.OPS,
     *indexing.OPS,
+    *convolution.OPS,
     *losses.OPS,
 ]
 COMPOSITES: list[Op] = [*composites.OPS]

@@ -14,7 +14,7 @@ struct Saves {
   uint32_t output = 0;  ///< bit k: output k
 };
 
-enum class FieldKind : uint8_t { boolean, integer, real, shape, dtype };
+enum class FieldKind : uint8_t { boolean, integer, real, shape, pair, dtype };
 
 /// One attribute of an op as data, for keyword arguments, printing and files.
 struct FieldRow {

@@ -42,6 +42,11 @@ class Shape {
   int64_t values_[max_dims] = {};
 };
 
+/// A height and a width: of a window, of its step, of a border. An op attribute like Shape.
+struct Pair {
+  int64_t height = 1, width = 1;
+};
+
 using IntSpan = std::span<const int64_t>;
 
 inline bool same(IntSpan a, IntSpan b) { return std::ranges::equal(a, b); }

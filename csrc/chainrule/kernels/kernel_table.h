@@ -7,6 +7,7 @@
 #include <span>
 
 #include "chainrule/core/dtype.h"
+#include "chainrule/kernels/convolution.h"
 #include "chainrule/math/op_list.h"
 
 namespace chainrule {
@@ -99,6 +100,16 @@ struct OptimizerKernels {
   AdamKernel adam[float_count];
 };
 
+struct WindowKernels {
+  CorrelateKernel correlate[float_count];
+  WeightGradientKernel weight_gradient[float_count];
+  AddPartialsKernel add_partials[float_count];
+};
+struct PoolingKernels {
+  MaxPoolKernel max_pool[float_count];
+  MaxPoolBackwardKernel max_pool_backward[float_count];
+};
+
 /// Everything one instruction set offers.
 struct Kernels {
   ElementwiseKernel elementwise[ElementwiseOps::size];  ///< by op id
@@ -106,6 +117,8 @@ struct Kernels {
   RowKernels rows;
   GemmKernel gemm[float_count];
   OptimizerKernels optimizers;
+  WindowKernels windows;
+  PoolingKernels pooling;
 };
 
 // The parts, each from its own source; Level is CHAINRULE_LEVEL of that build.
@@ -117,6 +130,12 @@ template <int Level>
 RowKernels row_kernels();
 template <int Level>
 OptimizerKernels optimizer_kernels();
+template <int Level>
+WindowKernels window_kernels();
+template <int Level>
+WeightGradientKernel weight_gradient_kernel(DType dtype);
+template <int Level>
+PoolingKernels pooling_kernels();
 template <int Level>
 GemmKernel gemm_kernel(DType dtype);
 template <int Level>
@@ -131,6 +150,9 @@ template <> std::span<const ElementwiseKernel> elementwise_kernels<level, Compar
 template <> ReductionKernels reduction_kernels<level>();
 template <> RowKernels row_kernels<level>();
 template <> OptimizerKernels optimizer_kernels<level>();
+template <> WindowKernels window_kernels<level>();
+template <> WeightGradientKernel weight_gradient_kernel<level>(DType dtype);
+template <> PoolingKernels pooling_kernels<level>();
 template <> GemmKernel gemm_kernel<level>(DType dtype);
 #endif
 template <> const Kernels& kernels_of_level<2>();

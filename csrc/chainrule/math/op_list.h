@@ -17,6 +17,7 @@ using StructuredOps =
            struct Var, struct Softmax, struct LogSoftmax, struct LogSumExp,                            // reductions
            struct Matmul, struct Linear,  // linear algebra
            struct Cat, struct Gather, struct ScatterZeros, struct Index, struct IndexZeros,  // joining, indexing
+           struct Conv2d, struct Conv2dInput, struct Conv2dWeight, struct MaxPool2d,  // convolution, pooling
            struct CrossEntropy>;  // losses
 
 using AllOps = Concat<ElementwiseOps, StructuredOps>::type;  // so elementwise ids index the kernel tables directly

@@ -177,6 +177,15 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return matmul(x, matrix_transpose(weight));
 }
 
+// ---- Images ----
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2d& options) {
+  if (bias) return Tensor::call(options, x, weight, bias);
+  const int64_t out = weight.ndim() ? weight.size(0) : 0;
+  return Tensor::call(options, x, weight, Tensor::zeros(weight.dtype(), Shape{out}));
+}
+std::pair<Tensor, Tensor> max_pool2d(const Tensor& x, const MaxPool2d& options) { return with_positions(options, x); }
+
 // ---- Indexing ----
 
 Tensor select(const Tensor& x, int64_t dim, int64_t index) { return Tensor::call(Select{dim, index}, x); }

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "chainrule/autograd/engine.h"
+#include "chainrule/ops/convolution.h"
 #include "chainrule/ops/op_table.h"
+#include "chainrule/ops/pooling.h"
 
 namespace chainrule {
 
@@ -41,6 +43,10 @@ Tensor argmin(const Tensor& x, std::optional<int64_t> dim = std::nullopt, bool k
 // ---- Linear algebra ----
 Tensor matmul(const Tensor& a, const Tensor& b);  ///< 1-d, 2-d, batched; batches broadcast
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});  ///< x @ weight.T + bias
+
+// ---- Images: (n, channels, h, w) or (channels, h, w) ----
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2d& options = {});
+std::pair<Tensor, Tensor> max_pool2d(const Tensor& x, const MaxPool2d& options);  ///< values, positions in the plane
 
 // ---- Indexing ----
 Tensor select(const Tensor& x, int64_t dim, int64_t index);

@@ -14,6 +14,7 @@ constexpr FieldKind kind_of(const bool*) { return FieldKind::boolean; }
 constexpr FieldKind kind_of(const int64_t*) { return FieldKind::integer; }
 constexpr FieldKind kind_of(const double*) { return FieldKind::real; }
 constexpr FieldKind kind_of(const Shape*) { return FieldKind::shape; }
+constexpr FieldKind kind_of(const Pair*) { return FieldKind::pair; }
 constexpr FieldKind kind_of(const DType*) { return FieldKind::dtype; }
 template <class Op, class V>
 constexpr FieldKind kind_of_field(Field<Op, V>) {

@@ -3,6 +3,7 @@
 from chainrule.nn import functional, init
 from chainrule.nn.activation import ReLU, Sigmoid, Softmax, Tanh
 from chainrule.nn.container import ModuleList, Sequential
+from chainrule.nn.convolution import Conv2d, MaxPool2d
 from chainrule.nn.flatten import Flatten
 from chainrule.nn.linear import Identity, Linear
 from chainrule.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
@@ -10,11 +11,13 @@ from chainrule.nn.module import Module
 from chainrule.nn.parameter import Parameter
 
 __all__ = [
+    "Conv2d",
     "CrossEntropyLoss",
     "Flatten",
     "Identity",
     "Linear",
     "MSELoss",
+    "MaxPool2d",
     "Module",
     "ModuleList",
     "NLLLoss",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from chainrule import _C
 from chainrule._C import Tensor, ops
+from chainrule.nn.functional_images import conv2d as conv2d
+from chainrule.nn.functional_images import max_pool2d as max_pool2d
 
 _FLOATING = (_C.float32, _C.float64)
 
