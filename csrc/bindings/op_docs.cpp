@@ -18,6 +18,9 @@ constexpr struct {
                     {"gather", {"x", "index", nullptr}},
                     {"scatter_zeros", {"x", "index", nullptr}},
                     {"linear", {"x", "weight", "bias"}},
+                    {"layer_norm", {"x", "weight", "bias"}},
+                    {"scaled_dot_product_attention", {"query", "key", "value"}},
+                    {"embedding", {"weight", "index", nullptr}},
                     {"cross_entropy", {"logits", "target", nullptr}}};
 
 std::vector<std::string> input_names(const OpRow& row) {
@@ -80,7 +83,7 @@ std::string op_signature(const OpRow& row) {
     for (size_t k = 0; k < names.size(); ++k) {
       const bool number_too = row.elementwise && row.inputs > 1 && !(row.mask_input && k == 0);
       text += (k ? ", " : "") + names[k] + (number_too ? ": Tensor | float" : ": Tensor");
-      if (names[k] == "bias") text += " | None = None";
+      if (names[k] == "bias" && row.id == id_of<Linear>) text += " | None = None";
     }
   }
   alignas(16) std::byte attributes[max_attribute_bytes];

@@ -4,7 +4,16 @@ Each file holds one family; test_ops.py walks OPS and COMPOSITES alike. The seco
 holds the values at which a formula is easily wrong, with outputs and gradients written out.
 """
 
-from . import composites, elementwise, indexing, linear_algebra, losses, reductions, views
+from . import (
+    composites,
+    elementwise,
+    indexing,
+    linear_algebra,
+    losses,
+    reductions,
+    transformer,
+    views,
+)
 from .awkward import AWKWARD
 from .base import BadCall, Call, Op
 
@@ -15,7 +24,8 @@ OPS: list[Op] = [
     *linear_algebra.OPS,
     *indexing.OPS,
     *losses.OPS,
+    *transformer.OPS,
 ]
-COMPOSITES: list[Op] = [*composites.OPS]
+COMPOSITES: list[Op] = [*composites.OPS, *transformer.COMPOSITES]
 
 __all__ = ["AWKWARD", "COMPOSITES", "OPS", "BadCall", "Call", "Op"]

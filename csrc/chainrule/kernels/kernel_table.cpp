@@ -20,6 +20,8 @@ Kernels gather(FamilyList<F...>) {
   kernels.reductions = reduction_kernels<level>();
   kernels.rows = row_kernels<level>();
   kernels.optimizers = optimizer_kernels<level>();
+  kernels.layer_norm = layer_norm_kernels<level>();
+  kernels.attention = attention_kernels<level>();
   for (int dtype = 0; dtype < float_count; ++dtype) kernels.gemm[dtype] = gemm_kernel<level>(all_dtypes[dtype]);
   return kernels;
 }
