@@ -137,6 +137,66 @@ class Tanh(Row):
 
 
 @dataclass(frozen=True)
+class Gelu(Tanh):
+    """gelu in its exact form, with erf, and its gradient for a given upstream gradient."""
+
+
+@dataclass(frozen=True)
+class Gpt(Row):
+    """One AdamW step of a small GPT on next-token cross entropy.
+
+    Token and position embeddings, pre-LayerNorm blocks of causal attention and a GELU MLP four
+    times as wide, a final LayerNorm, a Linear head; every parameter is trained.
+    """
+
+    layers: int = 2
+    width: int = 128
+    heads: int = 4
+    batch: int = 8
+    length: int = 64
+    vocabulary: int = 256
+    lr = 1e-3
+    betas = (0.9, 0.999)
+    eps = 1e-8
+    weight_decay = 0.01
+
+    def parameters(self) -> dict[str, Array]:
+        """Returns the parameters by the names that the modules of `work_eager` give them."""
+        rng = np.random.default_rng(23)
+        found: dict[str, Array] = {}
+
+        def linear(name: str, fan_in: int, fan_out: int) -> None:
+            bound = 1 / math.sqrt(fan_in)
+            shapes = {"weight": (fan_out, fan_in), "bias": (fan_out,)}
+            for part, shape in shapes.items():
+                found[f"{name}.{part}"] = rng.uniform(-bound, bound, shape).astype(np.float32)
+
+        def norm(name: str) -> None:
+            found[f"{name}.weight"] = np.ones(self.width, np.float32)
+            found[f"{name}.bias"] = np.zeros(self.width, np.float32)
+
+        for name, count in (("token", self.vocabulary), ("position", self.length)):
+            table = rng.standard_normal((count, self.width)) * 0.5
+            found[f"{name}.weight"] = table.astype(np.float32)
+        for i in range(self.layers):
+            norm(f"blocks.{i}.norm1")
+            linear(f"blocks.{i}.qkv", self.width, 3 * self.width)
+            linear(f"blocks.{i}.proj", self.width, self.width)
+            norm(f"blocks.{i}.norm2")
+            linear(f"blocks.{i}.up", self.width, 4 * self.width)
+            linear(f"blocks.{i}.down", 4 * self.width, self.width)
+        norm("norm")
+        linear("head", self.width, self.vocabulary)
+        return found
+
+    def data(self) -> tuple[Array, Array]:
+        """Returns tokens and the tokens that follow them, both (batch, length)."""
+        rng = np.random.default_rng(24)
+        text = rng.integers(0, self.vocabulary, (self.batch, self.length + 1))
+        return text[:, :-1].copy(), text[:, 1:].copy()
+
+
+@dataclass(frozen=True)
 class Softmax(Row):
     """softmax over the last dim of a square matrix."""
 
@@ -236,8 +296,10 @@ ROWS: list[Row] = [
     Lecture("lecture", "lecture scalar loss, forward + backward", goal=0.10),
     *_train_rows(),
     LeNet("lenet", "LeNet, batch 32, SGD step", 1e-3, goal=0.4),
+    Gpt("gpt", "2-layer GPT, d 128, 4 heads, 8x64 tokens, AdamW step", 1e-3, goal=0.5),
     Chain("chain", "chain of 10,000 scalar multiplies, forward + backward", 1e-2, goal=0.04),
     Tanh("tanh", "tanh, 1M elements, forward + backward", goal=0.9),
+    Gelu("gelu", "gelu, 1M elements, forward + backward", goal=0.75),
     Softmax("softmax", "softmax 1024x1024", goal=0.75),
     Sum("sum-0", "sum over dim 0 of 1024x1024", goal=0.75, dim=0),
     Sum("sum-1", "sum over dim 1 of 1024x1024", goal=0.75, dim=1),

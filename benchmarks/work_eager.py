@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import rows
+import work_gpt
 from job import Job
 
 
@@ -115,17 +116,25 @@ def _chain(lib: Any, row: rows.Chain) -> Job:
     return Job(run, lambda y: _read([y, weight.grad]))
 
 
-def _tanh(lib: Any, row: rows.Tanh) -> Job:
+def _curve(lib: Any, row: rows.Tanh, function: Any) -> Job:
     x = _parameter(lib, row.array(row.count))
     gradient = lib.from_numpy(row.array(row.count, scale=0.5))
 
     def run() -> Any:
         x.grad = None
-        y = lib.tanh(x)
+        y = function(x)
         y.backward(gradient)
         return y
 
     return Job(run, lambda y: _read([y, x.grad]))
+
+
+def _tanh(lib: Any, row: rows.Tanh) -> Job:
+    return _curve(lib, row, lib.tanh)
+
+
+def _gelu(lib: Any, row: rows.Gelu) -> Job:
+    return _curve(lib, row, lib.nn.functional.gelu)
 
 
 def _softmax(lib: Any, row: rows.Softmax) -> Job:
@@ -168,6 +177,8 @@ _BUILDERS: dict[type[rows.Row], Any] = {
     rows.LeNet: _lenet,
     rows.Chain: _chain,
     rows.Tanh: _tanh,
+    rows.Gelu: _gelu,
+    rows.Gpt: work_gpt.job,
     rows.Softmax: _softmax,
     rows.Sum: _sum,
     rows.Matmul: _matmul,

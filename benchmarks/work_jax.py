@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import rows
+import work_gpt_jax
 from job import Job
 
 VERSION: str = jax.__version__
@@ -143,6 +144,14 @@ def _tanh(row: rows.Tanh) -> Job:
     return _job(both, row.array(row.count), row.array(row.count, scale=0.5))
 
 
+def _gelu(row: rows.Gelu) -> Job:
+    def both(x: Any, gradient: Any) -> Any:
+        y, vjp = jax.vjp(lambda x: jax.nn.gelu(x, approximate=False), x)
+        return y, vjp(gradient)[0]
+
+    return _job(both, row.array(row.count), row.array(row.count, scale=0.5))
+
+
 def _softmax(row: rows.Softmax) -> Job:
     return _job(jax.nn.softmax, row.array(row.size, row.size))
 
@@ -162,6 +171,8 @@ _BUILDERS: dict[type[rows.Row], Any] = {
     rows.LeNet: _lenet,
     rows.Chain: _chain,
     rows.Tanh: _tanh,
+    rows.Gelu: _gelu,
+    rows.Gpt: work_gpt_jax.job,
     rows.Softmax: _softmax,
     rows.Sum: _sum,
     rows.Matmul: _matmul,

@@ -54,6 +54,13 @@ Op convolution(Pair size, int64_t padding) {
   op.padding = {padding, padding};
   return op;
 }
+std::vector<Tensor> heads() {  // q, k and v as a model has them: views of one product
+  const Tensor qkv = floats(Shape{8, 64, 3, 4, 32});
+  std::vector<Tensor> parts;
+  for (int64_t i = 0; i < 3; ++i) parts.push_back(transpose(select(qkv, 2, i), 1, 2));
+  return parts;
+}
+constexpr int64_t attention_flops = 2 * 2 * 32 * 64 * 64 * 32;
 
 std::vector<Case> cases() {
   return {
@@ -114,6 +121,13 @@ std::vector<Case> cases() {
       make(MaxPool2d{{2, 2}, {2, 2}}, "32x6x28x28, 2x2", [] { return std::vector{floats(Shape{32, 6, 28, 28})}; }),
       make(CrossEntropy{}, "256x1000",
            [] { return std::vector{floats(Shape{256, 1000}), integers(Shape{256}, 1000)}; }),
+      make(LayerNorm{}, "512x128",
+           [] { return std::vector{floats(Shape{512, 128}), floats(Shape{128}), floats(Shape{128})}; }),
+      make(Tril{}, "1024x1024", square_matrix),
+      make(ScaledDotProductAttention{false, 0.18}, "32 heads of 64x32", heads, attention_flops),
+      make(ScaledDotProductAttention{true, 0.18}, "32 heads of 64x32, causal", heads, attention_flops / 2),
+      make(Embedding{}, "512 rows of 256x128",
+           [] { return std::vector{floats(Shape{256, 128}), integers(Shape{512}, 256)}; }),
   };
 }
 

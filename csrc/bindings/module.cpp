@@ -12,6 +12,7 @@ PYBIND11_MODULE(_C, m) {
   create_tensor_type(m);
   add_ops(m);
   add_shape_functions(m);
+  add_split_functions(m);
   add_functions(m);
   add_tensor_methods(m);
   add_in_place_methods(m);

@@ -16,6 +16,7 @@ std::span<const PyType_Slot> property_slots();  ///< tensor_properties.cpp: prop
 void add_dtypes(pybind11::module_& m);          ///< dtypes.cpp
 void add_ops(pybind11::module_& m);             ///< op_calls.cpp
 void add_shape_functions(pybind11::module_& m); ///< shape_functions.cpp
+void add_split_functions(pybind11::module_& m); ///< split_functions.cpp
 void add_functions(pybind11::module_& m);       ///< functions.cpp
 void add_tensor_methods(pybind11::module_& m);  ///< tensor_methods.cpp
 void add_in_place_methods(pybind11::module_& m);  ///< in_place_methods.cpp

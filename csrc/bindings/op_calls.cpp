@@ -88,7 +88,7 @@ void conform_inputs(int id, std::vector<Tensor>& inputs) {
     for (const Tensor& x : inputs) dtype = promote(dtype, x.dtype());
     for (Tensor& x : inputs) x = cast(x, dtype);
   } else if (id == id_of<Gather> || id == id_of<ScatterZeros> || id == id_of<Index> || id == id_of<IndexZeros> ||
-             id == id_of<CrossEntropy>) {
+             id == id_of<CrossEntropy> || id == id_of<Embedding>) {
     indices_from(1);
   }
 }

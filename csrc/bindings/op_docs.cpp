@@ -14,10 +14,17 @@ namespace {
 constexpr struct {
   std::string_view op;
   const char* names[3];
-} named_inputs[] = {{"where", {"condition", "a", "b"}},         {"gather", {"x", "index", nullptr}},
-                    {"scatter_zeros", {"x", "index", nullptr}}, {"linear", {"x", "weight", "bias"}},
-                    {"conv2d", {"x", "weight", "bias"}},        {"conv2d_input", {"gy", "weight", nullptr}},
-                    {"conv2d_weight", {"gy", "x", nullptr}},    {"cross_entropy", {"logits", "target", nullptr}}};
+} named_inputs[] = {{"where", {"condition", "a", "b"}},
+                    {"gather", {"x", "index", nullptr}},
+                    {"scatter_zeros", {"x", "index", nullptr}},
+                    {"linear", {"x", "weight", "bias"}},
+                    {"conv2d", {"x", "weight", "bias"}},
+                    {"conv2d_input", {"gy", "weight", nullptr}},
+                    {"conv2d_weight", {"gy", "x", nullptr}},
+                    {"layer_norm", {"x", "weight", "bias"}},
+                    {"scaled_dot_product_attention", {"query", "key", "value"}},
+                    {"embedding", {"weight", "index", nullptr}},
+                    {"cross_entropy", {"logits", "target", nullptr}}};
 
 std::vector<std::string> input_names(const OpRow& row) {
   for (const auto& named : named_inputs)
@@ -83,7 +90,7 @@ std::string op_signature(const OpRow& row) {
     for (size_t k = 0; k < names.size(); ++k) {
       const bool number_too = row.elementwise && row.inputs > 1 && !(row.mask_input && k == 0);
       text += (k ? ", " : "") + names[k] + (number_too ? ": Tensor | float" : ": Tensor");
-      if (names[k] == "bias") text += " | None = None";
+      if (names[k] == "bias" && row.id == id_of<Linear>) text += " | None = None";
     }
   }
   alignas(16) std::byte attributes[max_attribute_bytes];

@@ -12,6 +12,7 @@ from . import (
     linear_algebra,
     losses,
     reductions,
+    transformer,
     views,
 )
 from .awkward import AWKWARD
@@ -25,7 +26,8 @@ OPS: list[Op] = [
     *indexing.OPS,
     *convolution.OPS,
     *losses.OPS,
+    *transformer.OPS,
 ]
-COMPOSITES: list[Op] = [*composites.OPS]
+COMPOSITES: list[Op] = [*composites.OPS, *transformer.COMPOSITES]
 
 __all__ = ["AWKWARD", "COMPOSITES", "OPS", "BadCall", "Call", "Op"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,6 +38,22 @@ def real(reference: Callable[..., Any]) -> Callable[..., Any]:
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x)))
+
+
+erf = np.vectorize(math.erf, otypes=[np.float64])
+erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def ndtr(x: np.ndarray) -> np.ndarray:
+    return erfc(-x / math.sqrt(2)) / 2
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    return np.where(x == -inf, 0.0, x * ndtr(x))  # the limit: no 0 times infinity
+
+
+def gelu_tanh(x: np.ndarray) -> np.ndarray:
+    return x * sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x))
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -117,6 +134,17 @@ UNARY = [
     unary("sigmoid", real(sigmoid), REAL, result="real"),
     unary("sin", real(np.sin), REAL, domain=(-4.0, 4.0), result="real"),
     unary("cos", real(np.cos), REAL, domain=(-4.0, 4.0), result="real"),
+    unary("erf", real(erf), REAL, result="real"),
+    unary("ndtr", real(ndtr), REAL, result="real"),
+    unary(
+        "normal_pdf",
+        real(lambda x: np.exp(-x * x / 2) / math.sqrt(2 * math.pi)),
+        REAL,
+        result="real",
+    ),
+    unary("gelu", real(gelu), REAL, result="real"),
+    unary("gelu_tanh", real(gelu_tanh), REAL, result="real"),
+    unary("silu", real(lambda x: x * sigmoid(x)), REAL, result="real"),
     unary("relu", relu, WHOLE, kinks=[0.0]),
     unary("abs", np.abs, WHOLE, kinks=[0.0]),
     unary("square", np.square, WHOLE),

@@ -65,12 +65,23 @@ inline void forward_at(const Op& op, void* y, int64_t y_step, const void* const*
   }
 }
 
+// The hot loops. Flattened: constants of the formula stay in registers from one vector to the next.
+template <class Op, class S>
+[[gnu::flatten]] int64_t forward_dense_vectors(const Op& op, void* y, const void* const* x, const int64_t* x_step,
+                                               int64_t n) {
+  int64_t i = 0;
+  for (; i + lanes<S> <= n; i += lanes<S>) forward_at<Op, S, lanes<S>, true>(op, y, 1, x, x_step, i);
+  return i;
+}
+
 template <class Op, class S, bool dense>
 inline void forward_loop(const Op& op, void* y, int64_t y_step, const void* const* x, const int64_t* x_step,
                          int64_t n) {
   constexpr int width = lanes<S>;
   int64_t i = 0;
-  for (; i + width <= n; i += width) forward_at<Op, S, width, dense>(op, y, y_step, x, x_step, i);
+  if constexpr (dense) i = forward_dense_vectors<Op, S>(op, y, x, x_step, n);
+  else
+    for (; i + width <= n; i += width) forward_at<Op, S, width, dense>(op, y, y_step, x, x_step, i);
   for (; i < n; ++i) forward_at<Op, S, 1, dense>(op, y, y_step, x, x_step, i);
 }
 
@@ -115,11 +126,20 @@ inline void backward_at(const Op& op, const BackwardArguments& a, int64_t i) {
   }(std::make_integer_sequence<int, Signature<Op>::inputs>{});
 }
 
+template <class Op, class S>
+[[gnu::flatten]] int64_t backward_dense_vectors(const Op& op, const BackwardArguments& a, int64_t n) {
+  int64_t i = 0;
+  for (; i + lanes<S> <= n; i += lanes<S>) backward_at<Op, S, lanes<S>, true>(op, a, i);
+  return i;
+}
+
 template <class Op, class S, bool dense>
 inline void backward_loop(const Op& op, const BackwardArguments& a, int64_t n) {
   constexpr int width = lanes<S>;
   int64_t i = 0;
-  for (; i + width <= n; i += width) backward_at<Op, S, width, dense>(op, a, i);
+  if constexpr (dense) i = backward_dense_vectors<Op, S>(op, a, n);
+  else
+    for (; i + width <= n; i += width) backward_at<Op, S, width, dense>(op, a, i);
   for (; i < n; ++i) backward_at<Op, S, 1, dense>(op, a, i);
 }
 

@@ -22,6 +22,8 @@ Kernels gather(FamilyList<F...>) {
   kernels.optimizers = optimizer_kernels<level>();
   kernels.windows = window_kernels<level>();
   kernels.pooling = pooling_kernels<level>();
+  kernels.layer_norm = layer_norm_kernels<level>();
+  kernels.attention = attention_kernels<level>();
   for (int dtype = 0; dtype < float_count; ++dtype) kernels.gemm[dtype] = gemm_kernel<level>(all_dtypes[dtype]);
   return kernels;
 }

@@ -110,6 +110,51 @@ struct PoolingKernels {
   MaxPoolBackwardKernel max_pool_backward[float_count];
 };
 
+/// Layer normalization of dense rows: y = (x - mean) / sqrt(variance + eps) * weight + bias, rows not empty.
+using LayerNormKernel = void (*)(void* y, const void* x, const void* weight, const void* bias, double eps, int64_t rows,
+                                 int64_t columns);
+struct LayerNormGradients {
+  void* gx;  ///< each null where it is not owed
+  void* gweight;
+  void* gbias;
+  const void* gy;
+  const void* x;
+  const void* weight;
+};
+using LayerNormBackwardKernel = void (*)(const LayerNormGradients& arguments, double eps, int64_t rows,
+                                         int64_t columns);
+struct LayerNormKernels {
+  LayerNormKernel forward[float_count];
+  LayerNormBackwardKernel backward[float_count];
+};
+
+/// One head of attention: query (queries, width), key (keys, width), value (keys, value_width) by any steps.
+struct AttentionArguments {
+  const void* query;
+  const void* key;
+  const void* value;
+  int64_t query_step[2], key_step[2], value_step[2];  ///< of rows, of columns
+  int64_t queries, keys, width, value_width;
+  double scale;
+  bool is_causal;  ///< query i sees the keys up to i only
+};
+/// The gradients, dense; each null where it is not owed. y is what forward gave.
+struct AttentionGradients {
+  void* query;
+  void* key;
+  void* value;
+  const void* gy;
+  const void* y;
+  int64_t gy_step[2], y_step[2];
+};
+inline constexpr int64_t attention_query_block = 32;
+struct AttentionKernels {
+  /// Rows [first, first + count) of y (queries, value_width), dense; first is a multiple of attention_query_block, and
+  /// count is at most that.
+  void (*forward[float_count])(const AttentionArguments& arguments, int64_t first, int64_t count, void* y);
+  void (*backward[float_count])(const AttentionArguments& arguments, const AttentionGradients& gradients);
+};
+
 /// Everything one instruction set offers.
 struct Kernels {
   ElementwiseKernel elementwise[ElementwiseOps::size];  ///< by op id
@@ -119,6 +164,8 @@ struct Kernels {
   OptimizerKernels optimizers;
   WindowKernels windows;
   PoolingKernels pooling;
+  LayerNormKernels layer_norm;
+  AttentionKernels attention;
 };
 
 // The parts, each from its own source; Level is CHAINRULE_LEVEL of that build.
@@ -137,6 +184,10 @@ WeightGradientKernel weight_gradient_kernel(DType dtype);
 template <int Level>
 PoolingKernels pooling_kernels();
 template <int Level>
+LayerNormKernels layer_norm_kernels();
+template <int Level>
+AttentionKernels attention_kernels();
+template <int Level>
 GemmKernel gemm_kernel(DType dtype);
 template <int Level>
 const Kernels& kernels_of_level();
@@ -153,6 +204,8 @@ template <> OptimizerKernels optimizer_kernels<level>();
 template <> WindowKernels window_kernels<level>();
 template <> WeightGradientKernel weight_gradient_kernel<level>(DType dtype);
 template <> PoolingKernels pooling_kernels<level>();
+template <> LayerNormKernels layer_norm_kernels<level>();
+template <> AttentionKernels attention_kernels<level>();
 template <> GemmKernel gemm_kernel<level>(DType dtype);
 #endif
 template <> const Kernels& kernels_of_level<2>();

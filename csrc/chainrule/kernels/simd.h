@@ -76,10 +76,10 @@ inline Vector<S, N> join(const Vector<S, N / 2>& lower, const Vector<S, N / 2>& 
 
 // From a function of the lane number, called for the first `distinct` lanes; the others repeat them.
 template <class S, int N, int distinct = N, class LaneFunction>
-inline Vector<S, N> vector_of(const LaneFunction& lane) {
-  return [&]<int... K>(std::integer_sequence<int, K...>) {
+[[gnu::always_inline]] inline Vector<S, N> vector_of(const LaneFunction& lane) {
+  return [&]<int... K>(std::integer_sequence<int, K...>) __attribute__((always_inline)) {
     const S value[] = {static_cast<S>(lane(K))...};
-    return [&]<int... L>(std::integer_sequence<int, L...>) {
+    return [&]<int... L>(std::integer_sequence<int, L...>) __attribute__((always_inline)) {
       return Vector<S, N>{value[L % distinct]...};
     }(std::make_integer_sequence<int, N>{});
   }(std::make_integer_sequence<int, distinct>{});
@@ -95,7 +95,7 @@ inline Vector<int8_t, N> narrow_to_bytes(const Wide& v) {
 }
 
 template <class S, int N>
-inline Vector<S, N> broadcast(S lane) {
+[[gnu::always_inline]] inline Vector<S, N> broadcast(S lane) {
   return vector_of<S, N>([&](int) { return lane; });
 }
 
@@ -254,11 +254,12 @@ struct Pack {
 
   Raw raw;
 
+  // A literal is a constant of the loop only where the constructor is inlined, which GCC does not always find worth it.
   Pack() = default;
-  Pack(Raw v) : raw(v) {}
+  [[gnu::always_inline]] Pack(Raw v) : raw(v) {}
   template <class Literal>
     requires std::is_arithmetic_v<Literal>
-  Pack(Literal literal) : raw(broadcast<S, width>(lane_from_literal<S>(literal))) {}
+  [[gnu::always_inline]] Pack(Literal literal) : raw(broadcast<S, width>(lane_from_literal<S>(literal))) {}
 
   S operator[](int lane) const { return raw[lane]; }
 

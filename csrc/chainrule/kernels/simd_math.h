@@ -1,4 +1,4 @@
-// simd_math.h - exp, log, tanh, sigmoid, erf, sin and cos of floating packs, to 2 units in the last place.
+// simd_math.h - exp, log, tanh, sigmoid, sin and cos of floating packs, to 2 units in the last place.
 // Floor: kernels; anonymous namespace like simd.h, found by argument-dependent lookup from the formulas.
 // Branch-free, right for subnormals, signed zeros, infinities and NaN, with or without fused multiply-add.
 // Only sin and cos of huge arguments leave the vector path, lane by lane, so that a lane never depends on its
@@ -58,13 +58,30 @@ constexpr double rounding_shift = by_precision<S>(0x1.8p23, 0x1.8p52);
 
 // ---- exp ----------------------------------------------------------------------------------------
 
+// value * 2^n for the AVX-512 instruction that does it; false for any other vector.
+template <class V>
+inline bool hardware_scale(V&, const V&) {
+  return false;
+}
+#if defined(__AVX512F__) && defined(__AVX512VL__) && !defined(__clang__)
+inline bool hardware_scale(F16& v, const F16& n) {
+  return v = __builtin_ia32_scalefps512_mask(v, n, v, 0xFFFF, current_rounding), true;
+}
+inline bool hardware_scale(D8& v, const D8& n) {
+  return v = __builtin_ia32_scalefpd512_mask(v, n, v, 0xFF, current_rounding), true;
+}
+inline bool hardware_scale(F4& v, const F4& n) { return v = __builtin_ia32_scalefps128_mask(v, n, v, 0xF), true; }
+inline bool hardware_scale(D2& v, const D2& n) { return v = __builtin_ia32_scalefpd128_mask(v, n, v, 0x3), true; }
+#endif
+
 // value * 2^n, n given as a float with rounding_shift still on it. In two factors, so that the result may
 // overflow or become subnormal with one rounding.
 template <class S, int N>
-inline Pack<S, N> scale_by_power_of_two(Pack<S, N> value, Pack<S, N> shifted_n) {
+[[gnu::always_inline]] inline Pack<S, N> scale_by_power_of_two(Pack<S, N> value, Pack<S, N> shifted_n) {
   using P = Pack<S, N>;
   using Format = FloatFormat<S>;
   const P shift = rounding_shift<S>;
+  if (hardware_scale(value.raw, (shifted_n - shift).raw)) return value;
   const auto twice_biased = (UnsignedRaw<S, N>)(shifted_n.bits() - shift.bits() + 2 * Format::bias);
   const auto first = twice_biased >> 1;
   const auto second = twice_biased - first;
@@ -75,7 +92,7 @@ inline Pack<S, N> scale_by_power_of_two(Pack<S, N> value, Pack<S, N> shifted_n) 
 // exp(x) = 2^n exp(r), x = n log(2) + r with |r| <= log(2) / 2; log(2) is subtracted in two parts, the first
 // so short that n times it is exact (Cody and Waite, Software Manual for the Elementary Functions, 1980).
 template <class S, int N>
-inline Pack<S, N> exp(Pack<S, N> x) {
+[[gnu::always_inline]] inline Pack<S, N> exp(Pack<S, N> x) {
   using P = Pack<S, N>;
   constexpr double all_underflows = by_precision<S>(-104, -746);
   constexpr double all_overflows = by_precision<S>(89, 710);
@@ -97,7 +114,7 @@ inline Pack<S, N> exp(Pack<S, N> x) {
 
 // Of the absolute value, so that exp never overflows and the far left tail keeps its relative accuracy.
 template <class S, int N>
-inline Pack<S, N> sigmoid(Pack<S, N> x) {
+[[gnu::always_inline]] inline Pack<S, N> sigmoid(Pack<S, N> x) {
   const Pack<S, N> e = exp(-abs(x));
   return select(x >= 0, 1, e) / (1 + e);
 }
@@ -174,38 +191,6 @@ inline Pack<S, N> tanh(Pack<S, N> x) {
   const P near_zero = fma(a * z, p, a);
   const P elsewhere = 1 - 2 / (exp(a + a) + 1);
   return with_sign_of(select(a < 0.625, near_zero, elsewhere), x);
-}
-
-// ---- erf ----------------------------------------------------------------------------------------
-
-// Up to 1 an odd polynomial; beyond, 1 - exp(-g(a)) with g = -log(erfc): smooth, so that one polynomial
-// reaches to where erf rounds to 1, and what is subtracted from 1 is small, so that errors of g and exp fade.
-template <class S, int N>
-inline Pack<S, N> erf(Pack<S, N> x) {
-  using P = Pack<S, N>;
-  constexpr double rounds_to_one = by_precision<S>(4, 6);
-  const P a = abs(x);
-  const P z = a * a;
-  const P t = select(a > rounds_to_one, rounds_to_one, a) - 1;
-  P p;  // erf(a) / a - 1 on a <= 1, in a^2: 2^-30, 2^-63
-  P g;  // -log(erfc(1 + t)), its error weighted by erfc: 2^-35, 2^-59
-  if constexpr (sizeof(S) == 4) {
-    p = polynomial(z, 0.128379166, -0.37612626, 0.112835854, -0.0268538129, 0.00518832775, -0.000801019371,
-                   7.85386219e-05);
-    g = polynomial(t, 1.84960556, 2.63896751, 0.843107104, 0.0415634811, -0.0100464523, 0.00201196619, -0.000289527845,
-                   2.16867429e-05);
-  } else {
-    p = polynomial(z, 0.1283791670955126, -0.3761263890318375, 0.11283791670954857, -0.026866170645072893,
-                   0.005223977624780859, -0.0008548326978741749, 0.00012055331036882581, -1.4925593506474248e-05,
-                   1.6460972810315018e-06, -1.6350025151792596e-07, 1.4657879371241452e-08, -1.1365664174651134e-09,
-                   5.945258796630805e-11);
-    g = polynomial(t, 1.8496055099332482, 2.638967514234788, 0.8431072563586768, 0.041561098041809,
-                   -0.010033825374415899, 0.0019779025679655094, -0.00023732248169139252, -2.627787447187006e-05,
-                   2.715911124525529e-05, -9.60889947524504e-06, 2.0597717345206075e-06, -1.4287555182138648e-07,
-                   -9.754708961576889e-08, 5.203768891073439e-08, -1.491137499968303e-08, 2.864020548401284e-09,
-                   -3.682449190324236e-10, 2.8815278133016286e-11, -1.039088794533059e-12);
-  }
-  return with_sign_of(select(a < 1, fma(a, p, a), 1 - exp(-g)), x);
 }
 
 // ---- sin and cos --------------------------------------------------------------------------------

@@ -5,8 +5,11 @@
 #include <vector>
 
 #include "chainrule/math/probe.h"
+#include "chainrule/ops/attention.h"
 #include "chainrule/ops/convolution.h"
+#include "chainrule/ops/embedding.h"
 #include "chainrule/ops/extrema.h"
+#include "chainrule/ops/layer_norm.h"
 #include "chainrule/ops/linear_algebra.h"
 #include "chainrule/ops/losses.h"
 #include "chainrule/ops/pooling.h"

@@ -1,7 +1,7 @@
 """Modules, parameters, layers, losses and initialisations, with PyTorch's names."""
 
 from chainrule.nn import functional, init
-from chainrule.nn.activation import ReLU, Sigmoid, Softmax, Tanh
+from chainrule.nn.activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from chainrule.nn.container import ModuleList, Sequential
 from chainrule.nn.convolution import Conv2d, MaxPool2d
 from chainrule.nn.flatten import Flatten
@@ -9,12 +9,17 @@ from chainrule.nn.linear import Identity, Linear
 from chainrule.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from chainrule.nn.module import Module
 from chainrule.nn.parameter import Parameter
+from chainrule.nn.transformer import Dropout, Embedding, LayerNorm
 
 __all__ = [
+    "GELU",
     "Conv2d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
     "Flatten",
     "Identity",
+    "LayerNorm",
     "Linear",
     "MSELoss",
     "MaxPool2d",
@@ -24,6 +29,7 @@ __all__ = [
     "Parameter",
     "ReLU",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
     "Tanh",

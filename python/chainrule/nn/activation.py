@@ -51,6 +51,52 @@ class Sigmoid(Module):
         return ops.sigmoid(input)
 
 
+class GELU(Module):
+    """y = x * ndtr(x), elementwise; ndtr is the normal distribution function.
+
+    Args:
+        approximate: "none", or "tanh" for the approximation by tanh.
+
+    Raises:
+        ValueError: `approximate` is neither of the two.
+
+    Example:
+        >>> nn.GELU()(cr.tensor([-1.0, 0.0, 1.0]))
+        tensor([-0.1587,  0.0000,  0.8413])
+
+    Source: torch.nn.GELU.
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"GELU: approximate is {approximate!r}; it must be 'none' or 'tanh'")
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns gelu(input)."""
+        return ops.gelu(input) if self.approximate == "none" else ops.gelu_tanh(input)
+
+    def extra_repr(self) -> str:
+        """Returns the kind."""
+        return f"approximate={self.approximate!r}"
+
+
+class SiLU(Module):
+    """y = x * sigmoid(x), elementwise.
+
+    Example:
+        >>> nn.SiLU()(cr.tensor([0.0, 1.0]))
+        tensor([0.0000, 0.7311])
+
+    Source: torch.nn.SiLU.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns input * sigmoid(input)."""
+        return ops.silu(input)
+
+
 class Softmax(Module):
     """y = exp(x) / sum(exp(x)) along one dim.
 
