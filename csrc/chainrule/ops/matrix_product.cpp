@@ -11,6 +11,7 @@ constexpr int64_t flops_per_part = 1 << 20;       // about 4 microseconds: what 
 constexpr int64_t flops_for_workspace = 1 << 22;  // smaller products pack into the kernel's own scratch
 constexpr int64_t column_bytes = 128;             // parts begin at whole slivers of the widest tile
 constexpr int64_t row_grain = 4;
+constexpr int64_t panel_columns = 512;
 
 template <class T>
 T* moved(T* p, int64_t elements, DType dtype) {
@@ -36,8 +37,13 @@ Grid grid_for(const GemmArguments& g, int64_t parts, DType dtype) {
     const int64_t cost = rows * columns + packing * columns + copying * rows;
     if (cost >= least) continue;
     least = cost;
-    best = {(g.m + rows - 1) / rows, (g.n + columns - 1) / columns, rows, columns};
+    best = {0, 0, rows, columns};
   }
+  // Pieces that a kernel packs at a time: a thread that works long is seen to make progress.
+  const int64_t pieces = (best.columns + panel_columns - 1) / panel_columns;
+  best.columns = up_to_multiple((best.columns + pieces - 1) / pieces, column_grain);
+  best.row_parts = (g.m + best.rows - 1) / best.rows;
+  best.column_parts = (g.n + best.columns - 1) / best.columns;
   return best;
 }
 
