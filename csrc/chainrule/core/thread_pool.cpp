@@ -35,6 +35,15 @@ inline void spin_pause() {
 #endif
 }
 
+// -1 where the system does not say.
+inline int this_cpu() {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
 // New threads inherit the signal mask: Ctrl-C and its kin belong to the threads of the application.
 class SignalsBlocked {
  public:
@@ -136,6 +145,7 @@ class Pool {
   std::atomic<int> sleepers_{0};
   // What the threads spin on, each on its own cache line.
   alignas(64) std::atomic<uint64_t> ticket_{0};
+  std::atomic<int> caller_cpu_{-1};
   alignas(64) std::atomic<int> unfinished_{0};
 };
 
@@ -174,6 +184,7 @@ void Pool::stop_workers() {
 
 void Pool::announce(int parts) {
   unfinished_.store(parts - 1, std::memory_order_relaxed);
+  caller_cpu_.store(this_cpu(), std::memory_order_relaxed);
   const uint64_t serial = (ticket_.load(std::memory_order_relaxed) >> ticket_shift) + 1;
   // Sequentially consistent against next_ticket(): either the worker sees this ticket before it sleeps, or we
   // see a sleeper.
@@ -202,6 +213,8 @@ uint64_t Pool::next_ticket(uint64_t seen) {
       if (ticket != seen) return ticket;
       spin_pause();
     }
+    // On a busy machine the system may put us where the caller was: then it waits for this CPU, and not for a job.
+    if (this_cpu() == caller_cpu_.load(std::memory_order_relaxed)) std::this_thread::yield();
   } while (std::chrono::steady_clock::now() < deadline);
 
   std::unique_lock<std::mutex> lock(sleep_mutex_);
@@ -212,7 +225,7 @@ uint64_t Pool::next_ticket(uint64_t seen) {
 }
 
 void Pool::wait_for_workers() const {
-  constexpr int pauses_before_yield = 4096;
+  constexpr int pauses_before_yield = 256;
   for (int i = 0; unfinished_.load(std::memory_order_acquire) != 0; ++i) {
     if (i < pauses_before_yield) spin_pause();
     else std::this_thread::yield();
