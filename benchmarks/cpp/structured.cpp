@@ -35,6 +35,7 @@ std::vector<Tensor> column() { return {floats(Shape{1024, 1})}; }
 std::vector<Tensor> half_matrix() { return {floats(Shape{512, 1024})}; }
 std::vector<Tensor> picks() { return {floats(Shape{1024, 1024}), integers(Shape{1024, 256}, 1024)}; }
 std::vector<Tensor> picked() { return {floats(Shape{1024, 256}), integers(Shape{1024, 256}, 1024)}; }
+std::vector<Tensor> classes() { return {floats(Shape{256, 1000}), integers(Shape{256}, 1000)}; }
 std::vector<Tensor> rows() { return {floats(Shape{1024, 256}), integers(Shape{4096}, 1024)}; }
 std::vector<Tensor> chosen_rows() { return {floats(Shape{4096, 256}), integers(Shape{4096}, 1024)}; }
 
@@ -52,18 +53,24 @@ std::vector<Case> cases() {
       make(Sum{Shape{0}}, "1024x1024 dim 0", square_matrix),
       make(Sum{Shape{1}}, "1024x1024 dim 1", square_matrix),
       make(Sum{}, "1024x1024 all", square_matrix),
+      make(Sum{Shape{0}}, "256x10 dim 0", [] { return std::vector{floats(Shape{256, 10})}; }),
       make(Mean{Shape{1}}, "1024x1024 dim 1", square_matrix),
+      make(Amax{Shape{0}}, "1024x1024 dim 0", square_matrix),
       make(Amax{Shape{1}}, "1024x1024 dim 1", square_matrix),
       make(Amin{Shape{1}}, "1024x1024 dim 1", square_matrix),
       make(Max{1}, "1024x1024 dim 1", square_matrix),
       make(Min{1}, "1024x1024 dim 1", square_matrix),
+      make(Argmax{0}, "1024x1024 dim 0", square_matrix),
       make(Argmax{1}, "1024x1024 dim 1", square_matrix),
       make(Argmin{1}, "1024x1024 dim 1", square_matrix),
+      make(Var{Shape{0}}, "1024x1024 dim 0", square_matrix),
       make(Var{Shape{1}}, "1024x1024 dim 1", square_matrix),
       make(Softmax{1}, "1024x1024 dim 1", square_matrix),
       make(Softmax{0}, "1024x1024 dim 0", square_matrix),
       make(LogSoftmax{1}, "1024x1024 dim 1", square_matrix),
+      make(LogSoftmax{0}, "1024x1024 dim 0", square_matrix),
       make(LogSumExp{Shape{1}}, "1024x1024 dim 1", square_matrix),
+      make(LogSumExp{Shape{0}}, "1024x1024 dim 0", square_matrix),
       make(
           Matmul{}, "16 x 128x64x32", [] { return std::vector{floats(Shape{16, 128, 32}), floats(Shape{16, 32, 64})}; },
           2 * 16 * 128 * 64 * 32),
@@ -76,8 +83,11 @@ std::vector<Case> cases() {
       make(ScatterZeros{1, Shape{1024, 1024}}, "1024x256 into 1024x1024", picked),
       make(Index{}, "4096 rows of 1024x256", rows),
       make(IndexZeros{Shape{1024, 256}}, "4096 rows into 1024x256", chosen_rows),
-      make(CrossEntropy{}, "256x1000",
-           [] { return std::vector{floats(Shape{256, 1000}), integers(Shape{256}, 1000)}; }),
+      make(CrossEntropy{}, "256x1000", classes),
+      make(CrossEntropy{.mean = true}, "256x1000 mean", classes),
+      make(CrossEntropy{.mean = true}, "32x10 mean",
+           [] { return std::vector{floats(Shape{32, 10}), integers(Shape{32}, 10)}; }),
+      make(MseLoss{}, "1024x1024", [] { return std::vector{floats(Shape{1024, 1024}), floats(Shape{1024, 1024})}; }),
   };
 }
 

@@ -18,7 +18,8 @@ constexpr struct {
                     {"gather", {"x", "index", nullptr}},
                     {"scatter_zeros", {"x", "index", nullptr}},
                     {"linear", {"x", "weight", "bias"}},
-                    {"cross_entropy", {"logits", "target", nullptr}}};
+                    {"cross_entropy", {"logits", "target", nullptr}},
+                    {"mse_loss", {"input", "target", nullptr}}};
 
 std::vector<std::string> input_names(const OpRow& row) {
   for (const auto& named : named_inputs)

@@ -1,6 +1,7 @@
 #include "chainrule/autograd/elementwise.h"
 
 #include <cstdlib>
+#include <utility>
 
 #include "chainrule/core/error.h"
 #include "chainrule/core/thread_pool.h"
@@ -33,13 +34,32 @@ Active& active() {
 
 // ---- Strided loops ----
 
-constexpr int64_t block_elements = 16384;  // of one thread's turn; fixed, so results never depend on the threads
+constexpr int64_t block_elements = 16384;      // of one thread's turn; fixed, so results never depend on the threads
+constexpr int64_t parallel_elements = 1 << 16;  // below, one thread is done before others have begun
 
-// The dims of one elementwise loop over several operands, adjacent dims merged where every operand allows it.
+/// Part of a loop: `rows` rows of `n` elements.
+template <int operands>
+struct Plane {
+  int64_t offset[operands], row_step[operands], step[operands];
+  int64_t rows, n;
+};
+
+// The dims of one elementwise loop over several operands, adjacent dims merged where every operand allows it. Operand 0
+// is written.
 template <int operands>
 struct Loop {
   Shape shape;
   Shape strides[operands];
+
+  // The order in which operand 0 lies in memory: what is dense in some permuted order runs as one dense loop.
+  void sort() {
+    const auto magnitude = [&](int d) { return strides[0][d] < 0 ? -strides[0][d] : strides[0][d]; };
+    for (int d = 1; d < shape.size(); ++d)
+      for (int e = d; e > 0 && magnitude(e - 1) < magnitude(e); --e) {
+        std::swap(shape[e - 1], shape[e]);
+        for (Shape& s : strides) std::swap(s[e - 1], s[e]);
+      }
+  }
 
   void merge() {
     for (int d = shape.size() - 1; d > 0; --d) {
@@ -55,36 +75,44 @@ struct Loop {
     }
   }
 
-  // Calls body(offsets, steps, n) for runs that together cover every element once, on several threads when many.
+  // Calls body(plane) for planes that together cover every element once, on several threads when many.
   template <class Body>
-  void each_run(const Body& body) const {
-    const int64_t inner = shape.empty() ? 1 : shape.back();
-    const int64_t outer = numel_of(shape) / std::max<int64_t>(inner, 1);
-    if (inner == 0 || outer == 0) return;
-    int64_t steps[operands];
-    for (int k = 0; k < operands; ++k) steps[k] = shape.empty() ? 0 : strides[k].back();
+  void each_plane(const Body& body) const {
+    const int dims = shape.size();
+    const int64_t inner = dims ? shape.back() : 1, rows = dims > 1 ? shape[dims - 2] : 1;
+    const int64_t all_rows = numel_of(shape) / std::max<int64_t>(inner, 1);
+    if (inner == 0 || all_rows == 0) return;
+    Plane<operands> whole{};
+    for (int k = 0; k < operands; ++k) {
+      whole.step[k] = dims ? strides[k].back() : 0;
+      whole.row_step[k] = dims > 1 ? strides[k][dims - 2] : 0;
+    }
     const int64_t pieces = (inner + block_elements - 1) / block_elements;
     const int64_t rows_per_block = std::max<int64_t>(1, block_elements / inner);
-    const int64_t row_blocks = (outer + rows_per_block - 1) / rows_per_block;
-    parallel_for(row_blocks * pieces, [&](int64_t block) noexcept {
-      const int64_t first = block / pieces * rows_per_block, begin = block % pieces * block_elements;
-      const int64_t n = std::min(block_elements, inner - begin);
-      for (int64_t row = first; row < std::min(outer, first + rows_per_block); ++row) {
-        int64_t offsets[operands];
-        offsets_of(row, offsets);
-        for (int k = 0; k < operands; ++k) offsets[k] += begin * steps[k];
-        body(offsets, steps, pieces == 1 ? inner : n);
+    const int64_t blocks = (all_rows + rows_per_block - 1) / rows_per_block * pieces;
+    const auto run = [&](int64_t block) noexcept {
+      const int64_t begin = block % pieces * block_elements;
+      int64_t row = block / pieces * rows_per_block;
+      const int64_t end = std::min(all_rows, row + rows_per_block);
+      Plane<operands> plane = whole;
+      plane.n = pieces == 1 ? inner : std::min(block_elements, inner - begin);
+      for (; row < end; row += plane.rows) {
+        plane.rows = std::min(end - row, rows - row % rows);
+        offsets_of(row, begin, plane);
+        body(plane);
       }
-    });
+    };
+    if (inner * all_rows >= parallel_elements) return parallel_for(blocks, run);
+    for (int64_t block = 0; block < blocks; ++block) run(block);
   }
 
  private:
-  void offsets_of(int64_t row, int64_t* offsets) const {
-    for (int k = 0; k < operands; ++k) offsets[k] = 0;
+  void offsets_of(int64_t row, int64_t column, Plane<operands>& plane) const {
+    for (int k = 0; k < operands; ++k) plane.offset[k] = column * plane.step[k];
     for (int d = shape.size() - 2; d >= 0; --d) {
       const int64_t index = row % shape[d];
       row /= shape[d];
-      for (int k = 0; k < operands; ++k) offsets[k] += index * strides[k][d];
+      for (int k = 0; k < operands; ++k) plane.offset[k] += index * strides[k][d];
     }
   }
 };
@@ -151,25 +179,41 @@ void forward_elementwise(const OpRow& row, const void* op, std::span<const Tenso
   const int n = row.inputs;
   const DType dtype = inputs[n - 1]->dtype();
   const ForwardKernel kernel = active_kernels().elementwise[row.id].forward[dtype_index(dtype)];
-  bool same_layout = y.is_contiguous() && y.numel() <= block_elements;
+  bool same_layout = y.is_contiguous() && y.numel() < parallel_elements;
   for (const Tensor* x : inputs) same_layout &= x->is_contiguous() && same(x->shape(), y.shape());
   if (same_layout) [[likely]] {
-    static constexpr int64_t dense[max_operands] = {1, 1, 1};
-    const void* data[max_operands];
-    for (int k = 0; k < n; ++k) data[k] = inputs[k]->data();
-    kernel(op, y.data(), 1, data, dense, y.numel());
+    ForwardArguments a;
+    a.y = y.data();
+    a.y_step = 1;
+    a.n = y.numel();
+    a.rows = 1;
+    for (int k = 0; k < n; ++k) {
+      a.x[k] = inputs[k]->data();
+      a.x_step[k] = 1;
+    }
+    kernel(op, a);
     return;
   }
-  Loop<max_operands + 1> loop{Shape(y.shape()), {}};
+  constexpr int operands = max_operands + 1;
+  Loop<operands> loop{Shape(y.shape()), {}};
   for (Shape& strides : loop.strides) strides = Shape(y.strides());
   for (int k = 0; k < n; ++k)
     loop.strides[k + 1] = broadcast_strides(inputs[k]->shape(), inputs[k]->strides(), y.shape());
+  loop.sort();
   loop.merge();
-  loop.each_run([&](const int64_t* offsets, const int64_t* steps, int64_t count) {
-    const void* data[max_operands];
-    for (int k = 0; k < n; ++k) data[k] = offset_by(inputs[k]->data(), offsets[k + 1], size_of(inputs[k]->dtype()));
-    void* to = const_cast<char*>(offset_by(y.data(), offsets[0], size_of(y.dtype())));
-    kernel(op, to, steps[0], data, steps + 1, count);
+  loop.each_plane([&](const Plane<operands>& plane) {
+    ForwardArguments a{};
+    a.y = const_cast<char*>(offset_by(y.data(), plane.offset[0], size_of(y.dtype())));
+    a.y_step = plane.step[0];
+    a.y_row_step = plane.row_step[0];
+    a.n = plane.n;
+    a.rows = plane.rows;
+    for (int k = 0; k < n; ++k) {
+      a.x[k] = offset_by(inputs[k]->data(), plane.offset[k + 1], size_of(inputs[k]->dtype()));
+      a.x_step[k] = plane.step[k + 1];
+      a.x_row_step[k] = plane.row_step[k + 1];
+    }
+    kernel(op, a);
   });
 }
 
@@ -178,7 +222,8 @@ void backward_elementwise(const OpRow& row, const void* op, const Tensor& gy, st
   const int n = row.inputs;
   const BackwardKernel kernel = active_kernels().elementwise[row.id].backward[dtype_index(gy.dtype())];
   // Operands of the loop: 0 the dense gradients, 1..3 the inputs, 4 gy, 5 y; unread ones follow the gradients.
-  Loop<max_operands + 3> loop{Shape(gy.shape()), {}};
+  constexpr int operands = max_operands + 3;
+  Loop<operands> loop{Shape(gy.shape()), {}};
   for (Shape& strides : loop.strides) strides = contiguous_strides(gy.shape());
   BackwardArguments base{};
   for (int k = 0; k < n; ++k) {
@@ -199,18 +244,24 @@ void backward_elementwise(const OpRow& row, const void* op, const Tensor& gy, st
   }
   loop.merge();
   const int64_t size = size_of(gy.dtype());
-  loop.each_run([&](const int64_t* offsets, const int64_t* steps, int64_t count) {
+  loop.each_plane([&](const Plane<operands>& plane) {
     BackwardArguments a = base;
+    a.n = plane.n;
+    a.rows = plane.rows;
+    a.gx_row_step = plane.row_step[0];
     for (int k = 0; k < n; ++k) {
-      if (a.gx[k]) a.gx[k] = static_cast<char*>(a.gx[k]) + offsets[0] * size;
-      if (a.x[k]) a.x[k] = offset_by(a.x[k], offsets[k + 1], size_of(inputs[k].dtype()));
-      a.x_step[k] = steps[k + 1];
+      if (a.gx[k]) a.gx[k] = static_cast<char*>(a.gx[k]) + plane.offset[0] * size;
+      if (a.x[k]) a.x[k] = offset_by(a.x[k], plane.offset[k + 1], size_of(inputs[k].dtype()));
+      a.x_step[k] = plane.step[k + 1];
+      a.x_row_step[k] = plane.row_step[k + 1];
     }
-    a.gy = offset_by(gy.data(), offsets[4], size);
-    a.gy_step = steps[4];
-    if (a.y) a.y = offset_by(a.y, offsets[5], size);
-    a.y_step = steps[5];
-    kernel(op, a, count);
+    a.gy = offset_by(gy.data(), plane.offset[4], size);
+    a.gy_step = plane.step[4];
+    a.gy_row_step = plane.row_step[4];
+    if (a.y) a.y = offset_by(a.y, plane.offset[5], size);
+    a.y_step = plane.step[5];
+    a.y_row_step = plane.row_step[5];
+    kernel(op, a);
   });
 }
 

@@ -17,7 +17,7 @@ using StructuredOps =
            struct Var, struct Softmax, struct LogSoftmax, struct LogSumExp,                            // reductions
            struct Matmul, struct Linear,  // linear algebra
            struct Cat, struct Gather, struct ScatterZeros, struct Index, struct IndexZeros,  // joining, indexing
-           struct CrossEntropy>;  // losses
+           struct CrossEntropy, struct MseLoss>;  // losses
 
 using AllOps = Concat<ElementwiseOps, StructuredOps>::type;  // so elementwise ids index the kernel tables directly
 
