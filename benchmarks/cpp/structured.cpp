@@ -35,6 +35,7 @@ std::vector<Tensor> column() { return {floats(Shape{1024, 1})}; }
 std::vector<Tensor> half_matrix() { return {floats(Shape{512, 1024})}; }
 std::vector<Tensor> picks() { return {floats(Shape{1024, 1024}), integers(Shape{1024, 256}, 1024)}; }
 std::vector<Tensor> picked() { return {floats(Shape{1024, 256}), integers(Shape{1024, 256}, 1024)}; }
+std::vector<Tensor> classes() { return {floats(Shape{256, 1000}), integers(Shape{256}, 1000)}; }
 std::vector<Tensor> rows() { return {floats(Shape{1024, 256}), integers(Shape{4096}, 1024)}; }
 std::vector<Tensor> chosen_rows() { return {floats(Shape{4096, 256}), integers(Shape{4096}, 1024)}; }
 
@@ -76,18 +77,24 @@ std::vector<Case> cases() {
       make(Sum{Shape{0}}, "1024x1024 dim 0", square_matrix),
       make(Sum{Shape{1}}, "1024x1024 dim 1", square_matrix),
       make(Sum{}, "1024x1024 all", square_matrix),
+      make(Sum{Shape{0}}, "256x10 dim 0", [] { return std::vector{floats(Shape{256, 10})}; }),
       make(Mean{Shape{1}}, "1024x1024 dim 1", square_matrix),
+      make(Amax{Shape{0}}, "1024x1024 dim 0", square_matrix),
       make(Amax{Shape{1}}, "1024x1024 dim 1", square_matrix),
       make(Amin{Shape{1}}, "1024x1024 dim 1", square_matrix),
       make(Max{1}, "1024x1024 dim 1", square_matrix),
       make(Min{1}, "1024x1024 dim 1", square_matrix),
+      make(Argmax{0}, "1024x1024 dim 0", square_matrix),
       make(Argmax{1}, "1024x1024 dim 1", square_matrix),
       make(Argmin{1}, "1024x1024 dim 1", square_matrix),
+      make(Var{Shape{0}}, "1024x1024 dim 0", square_matrix),
       make(Var{Shape{1}}, "1024x1024 dim 1", square_matrix),
       make(Softmax{1}, "1024x1024 dim 1", square_matrix),
       make(Softmax{0}, "1024x1024 dim 0", square_matrix),
       make(LogSoftmax{1}, "1024x1024 dim 1", square_matrix),
+      make(LogSoftmax{0}, "1024x1024 dim 0", square_matrix),
       make(LogSumExp{Shape{1}}, "1024x1024 dim 1", square_matrix),
+      make(LogSumExp{Shape{0}}, "1024x1024 dim 0", square_matrix),
       make(
           Matmul{}, "16 x 128x64x32", [] { return std::vector{floats(Shape{16, 128, 32}), floats(Shape{16, 32, 64})}; },
           2 * 16 * 128 * 64 * 32),
@@ -119,8 +126,6 @@ std::vector<Case> cases() {
           convolution<Conv2dWeight>({3, 3}, residual.padding), "32x64x28x28 to 64, 3x3",
           [] { return std::vector{floats(residual.y), floats(residual.x)}; }, residual.flops()),
       make(MaxPool2d{{2, 2}, {2, 2}}, "32x6x28x28, 2x2", [] { return std::vector{floats(Shape{32, 6, 28, 28})}; }),
-      make(CrossEntropy{}, "256x1000",
-           [] { return std::vector{floats(Shape{256, 1000}), integers(Shape{256}, 1000)}; }),
       make(LayerNorm{}, "512x128",
            [] { return std::vector{floats(Shape{512, 128}), floats(Shape{128}), floats(Shape{128})}; }),
       make(Tril{}, "1024x1024", square_matrix),
@@ -128,6 +133,11 @@ std::vector<Case> cases() {
       make(ScaledDotProductAttention{true, 0.18}, "32 heads of 64x32, causal", heads, attention_flops / 2),
       make(Embedding{}, "512 rows of 256x128",
            [] { return std::vector{floats(Shape{256, 128}), integers(Shape{512}, 256)}; }),
+      make(CrossEntropy{}, "256x1000", classes),
+      make(CrossEntropy{.mean = true}, "256x1000 mean", classes),
+      make(CrossEntropy{.mean = true}, "32x10 mean",
+           [] { return std::vector{floats(Shape{32, 10}), integers(Shape{32}, 10)}; }),
+      make(MseLoss{}, "1024x1024", [] { return std::vector{floats(Shape{1024, 1024}), floats(Shape{1024, 1024})}; }),
   };
 }
 

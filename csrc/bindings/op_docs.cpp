@@ -24,7 +24,8 @@ constexpr struct {
                     {"layer_norm", {"x", "weight", "bias"}},
                     {"scaled_dot_product_attention", {"query", "key", "value"}},
                     {"embedding", {"weight", "index", nullptr}},
-                    {"cross_entropy", {"logits", "target", nullptr}}};
+                    {"cross_entropy", {"logits", "target", nullptr}},
+                    {"mse_loss", {"input", "target", nullptr}}};
 
 std::vector<std::string> input_names(const OpRow& row) {
   for (const auto& named : named_inputs)

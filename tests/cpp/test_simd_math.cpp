@@ -67,11 +67,15 @@ void check_at(int level) {
   const std::vector<S> x = samples<S>();
   std::vector<S> y(x.size());
   for (const Function& function : functions) {
-    const void* inputs[] = {x.data()};
-    const int64_t steps[] = {1};
     const ElementwiseKernel& kernel = kernels_at(level).elementwise[function.id];
-    kernel.forward[static_cast<int>(dtype_for<S>())](nullptr, y.data(), 1, inputs, steps,
-                                                     static_cast<int64_t>(x.size()));
+    ForwardArguments arguments{};
+    arguments.y = y.data();
+    arguments.y_step = 1;
+    arguments.x[0] = x.data();
+    arguments.x_step[0] = 1;
+    arguments.n = static_cast<int64_t>(x.size());
+    arguments.rows = 1;
+    kernel.forward[static_cast<int>(dtype_for<S>())](nullptr, arguments);
     double worst = 0;
     S at = 0;
     for (size_t i = 0; i < x.size(); ++i) {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <utility>
 
 #include "chainrule/core/error.h"
 #include "chainrule/core/thread_pool.h"
@@ -27,13 +28,32 @@ void choose() {
 
 // ---- Strided loops ----
 
-constexpr int64_t block_elements = 16384;  // of one thread's turn; fixed, so results never depend on the threads
+constexpr int64_t block_elements = 16384;      // of one thread's turn; fixed, so results never depend on the threads
+constexpr int64_t parallel_elements = 1 << 16;  // below, one thread is done before others have begun
 
-// The dims of one elementwise loop over several operands, adjacent dims merged where every operand allows it.
+/// Part of a loop: `rows` rows of `n` elements.
+template <int operands>
+struct Plane {
+  int64_t offset[operands], row_step[operands], step[operands];
+  int64_t rows, n;
+};
+
+// The dims of one elementwise loop over several operands, adjacent dims merged where every operand allows it. Operand 0
+// is written.
 template <int operands>
 struct Loop {
   Shape shape;
   Shape strides[operands];
+
+  // The order in which operand 0 lies in memory: what is dense in some permuted order runs as one dense loop.
+  void sort() {
+    const auto magnitude = [&](int d) { return strides[0][d] < 0 ? -strides[0][d] : strides[0][d]; };
+    for (int d = 1; d < shape.size(); ++d)
+      for (int e = d; e > 0 && magnitude(e - 1) < magnitude(e); --e) {
+        std::swap(shape[e - 1], shape[e]);
+        for (Shape& s : strides) std::swap(s[e - 1], s[e]);
+      }
+  }
 
   void merge() {
     for (int d = shape.size() - 1; d > 0; --d) {
@@ -49,36 +69,44 @@ struct Loop {
     }
   }
 
-  // Calls body(offsets, steps, n) for runs that together cover every element once, on several threads when many.
+  // Calls body(plane) for planes that together cover every element once, on several threads when many.
   template <class Body>
-  void each_run(const Body& body) const {
-    const int64_t inner = shape.empty() ? 1 : shape.back();
-    const int64_t outer = numel_of(shape) / std::max<int64_t>(inner, 1);
-    if (inner == 0 || outer == 0) return;
-    int64_t steps[operands];
-    for (int k = 0; k < operands; ++k) steps[k] = shape.empty() ? 0 : strides[k].back();
+  void each_plane(const Body& body) const {
+    const int dims = shape.size();
+    const int64_t inner = dims ? shape.back() : 1, rows = dims > 1 ? shape[dims - 2] : 1;
+    const int64_t all_rows = numel_of(shape) / std::max<int64_t>(inner, 1);
+    if (inner == 0 || all_rows == 0) return;
+    Plane<operands> whole{};
+    for (int k = 0; k < operands; ++k) {
+      whole.step[k] = dims ? strides[k].back() : 0;
+      whole.row_step[k] = dims > 1 ? strides[k][dims - 2] : 0;
+    }
     const int64_t pieces = (inner + block_elements - 1) / block_elements;
     const int64_t rows_per_block = std::max<int64_t>(1, block_elements / inner);
-    const int64_t row_blocks = (outer + rows_per_block - 1) / rows_per_block;
-    parallel_for(row_blocks * pieces, [&](int64_t block) noexcept {
-      const int64_t first = block / pieces * rows_per_block, begin = block % pieces * block_elements;
-      const int64_t n = std::min(block_elements, inner - begin);
-      for (int64_t row = first; row < std::min(outer, first + rows_per_block); ++row) {
-        int64_t offsets[operands];
-        offsets_of(row, offsets);
-        for (int k = 0; k < operands; ++k) offsets[k] += begin * steps[k];
-        body(offsets, steps, pieces == 1 ? inner : n);
+    const int64_t blocks = (all_rows + rows_per_block - 1) / rows_per_block * pieces;
+    const auto run = [&](int64_t block) noexcept {
+      const int64_t begin = block % pieces * block_elements;
+      int64_t row = block / pieces * rows_per_block;
+      const int64_t end = std::min(all_rows, row + rows_per_block);
+      Plane<operands> plane = whole;
+      plane.n = pieces == 1 ? inner : std::min(block_elements, inner - begin);
+      for (; row < end; row += plane.rows) {
+        plane.rows = std::min(end - row, rows - row % rows);
+        offsets_of(row, begin, plane);
+        body(plane);
       }
-    });
+    };
+    if (inner * all_rows >= parallel_elements) return parallel_for(blocks, run);
+    for (int64_t block = 0; block < blocks; ++block) run(block);
   }
 
  private:
-  void offsets_of(int64_t row, int64_t* offsets) const {
-    for (int k = 0; k < operands; ++k) offsets[k] = 0;
+  void offsets_of(int64_t row, int64_t column, Plane<operands>& plane) const {
+    for (int k = 0; k < operands; ++k) plane.offset[k] = column * plane.step[k];
     for (int d = shape.size() - 2; d >= 0; --d) {
       const int64_t index = row % shape[d];
       row /= shape[d];
-      for (int k = 0; k < operands; ++k) offsets[k] += index * strides[k][d];
+      for (int k = 0; k < operands; ++k) plane.offset[k] += index * strides[k][d];
     }
   }
 };
@@ -158,28 +186,42 @@ void forward_elementwise(const OpRow& row, const void* op, std::span<const Tenso
   const int n = row.inputs;
   const DType dtype = inputs[n - 1]->dtype();
   const ForwardKernel kernel = active_kernels().elementwise[row.id].forward[dtype_index(dtype)];
-  bool one_run = y.is_contiguous() && y.numel() <= block_elements;
-  const void* operands[max_operands];
-  int64_t operand_steps[max_operands];
+  ForwardArguments one_run;
+  bool is_one_run = y.is_contiguous() && y.numel() < parallel_elements;
   for (int k = 0; k < n; ++k) {
     const Tensor& x = *inputs[k];
     const bool dense = x.is_contiguous() && same(x.shape(), y.shape());
-    one_run &= dense || x.numel() == 1;
-    operands[k] = x.data();
-    operand_steps[k] = dense;
+    is_one_run &= dense || x.numel() == 1;
+    one_run.x[k] = x.data();
+    one_run.x_step[k] = dense;
   }
-  if (one_run) [[likely]]
-    return kernel(op, y.data(), 1, operands, operand_steps, y.numel());
-  Loop<max_operands + 1> loop{Shape(y.shape()), {}};
+  if (is_one_run) [[likely]] {
+    one_run.y = y.data();
+    one_run.y_step = 1;
+    one_run.n = y.numel();
+    one_run.rows = 1;
+    return kernel(op, one_run);
+  }
+  constexpr int operands = max_operands + 1;
+  Loop<operands> loop{Shape(y.shape()), {}};
   for (Shape& strides : loop.strides) strides = Shape(y.strides());
   for (int k = 0; k < n; ++k)
     loop.strides[k + 1] = broadcast_strides(inputs[k]->shape(), inputs[k]->strides(), y.shape());
+  loop.sort();
   loop.merge();
-  loop.each_run([&](const int64_t* offsets, const int64_t* steps, int64_t count) {
-    const void* data[max_operands];
-    for (int k = 0; k < n; ++k) data[k] = offset_by(inputs[k]->data(), offsets[k + 1], size_of(inputs[k]->dtype()));
-    void* to = const_cast<char*>(offset_by(y.data(), offsets[0], size_of(y.dtype())));
-    kernel(op, to, steps[0], data, steps + 1, count);
+  loop.each_plane([&](const Plane<operands>& plane) {
+    ForwardArguments a{};
+    a.y = const_cast<char*>(offset_by(y.data(), plane.offset[0], size_of(y.dtype())));
+    a.y_step = plane.step[0];
+    a.y_row_step = plane.row_step[0];
+    a.n = plane.n;
+    a.rows = plane.rows;
+    for (int k = 0; k < n; ++k) {
+      a.x[k] = offset_by(inputs[k]->data(), plane.offset[k + 1], size_of(inputs[k]->dtype()));
+      a.x_step[k] = plane.step[k + 1];
+      a.x_row_step[k] = plane.row_step[k + 1];
+    }
+    kernel(op, a);
   });
 }
 
@@ -188,7 +230,7 @@ void backward_elementwise(const OpRow& row, const void* op, Tensor gy, std::span
   const BackwardKernel kernel = active_kernels().elementwise[row.id].backward[dtype_index(gy.dtype())];
   const size_t n = inputs.size();
   BackwardArguments base;
-  bool dense = gy.is_contiguous() && gy.numel() <= block_elements && !y.dims;
+  bool dense = gy.is_contiguous() && gy.numel() < parallel_elements && !y.dims;
   bool reuse = exclusively_ours(gy);
   for (size_t k = 0; k < n; ++k) {
     base.x[k] = inputs[k].data;
@@ -202,10 +244,13 @@ void backward_elementwise(const OpRow& row, const void* op, Tensor gy, std::span
   base.gy = gy.data();
   base.y = y.data;
   base.gy_step = base.y_step = 1;
+  base.n = gy.numel();
+  base.rows = 1;
   if (dense) [[likely]]
-    return kernel(op, base, gy.numel());
+    return kernel(op, base);
   // Operands of the loop: 0 the dense gradients, 1..3 the inputs, 4 gy, 5 y; unread ones follow the gradients.
-  Loop<max_operands + 3> loop{Shape(gy.shape()), {}};
+  constexpr int operands = max_operands + 3;
+  Loop<operands> loop{Shape(gy.shape()), {}};
   for (Shape& strides : loop.strides) strides = contiguous_strides(gy.shape());
   for (size_t k = 0; k < n; ++k)
     if (inputs[k].dims) loop.strides[k + 1] = broadcast_strides(inputs[k].sizes(), inputs[k].strides(), gy.shape());
@@ -213,31 +258,41 @@ void backward_elementwise(const OpRow& row, const void* op, Tensor gy, std::span
   if (y.dims) loop.strides[5] = Shape(y.strides());
   loop.merge();
   const int64_t size = size_of(gy.dtype());
-  loop.each_run([&](const int64_t* offsets, const int64_t* steps, int64_t count) {
+  loop.each_plane([&](const Plane<operands>& plane) {
     BackwardArguments a = base;
+    a.n = plane.n;
+    a.rows = plane.rows;
+    a.gx_row_step = plane.row_step[0];
     for (size_t k = 0; k < n; ++k) {
-      if (a.gx[k]) a.gx[k] = static_cast<char*>(a.gx[k]) + offsets[0] * size;
-      if (a.x[k]) a.x[k] = offset_by(a.x[k], offsets[k + 1], size_of(inputs[k].dtype));
-      a.x_step[k] = steps[k + 1];
+      if (a.gx[k]) a.gx[k] = static_cast<char*>(a.gx[k]) + plane.offset[0] * size;
+      if (a.x[k]) a.x[k] = offset_by(a.x[k], plane.offset[k + 1], size_of(inputs[k].dtype));
+      a.x_step[k] = plane.step[k + 1];
+      a.x_row_step[k] = plane.row_step[k + 1];
     }
-    a.gy = offset_by(a.gy, offsets[4], size);
-    a.gy_step = steps[4];
-    if (a.y) a.y = offset_by(a.y, offsets[5], size);
-    a.y_step = steps[5];
-    kernel(op, a, count);
+    a.gy = offset_by(gy.data(), plane.offset[4], size);
+    a.gy_step = plane.step[4];
+    a.gy_row_step = plane.row_step[4];
+    if (a.y) a.y = offset_by(a.y, plane.offset[5], size);
+    a.y_step = plane.step[5];
+    a.y_row_step = plane.row_step[5];
+    kernel(op, a);
   });
 }
 
 void add_in_place(const Tensor& sum, const Tensor& more) {
   const OpRow& add = *installed().add_row;
-  if (sum.numel() > block_elements || !more.is_contiguous()) {
+  if (sum.numel() >= parallel_elements || !more.is_contiguous()) {
     const Tensor* inputs[] = {&sum, &more};
     return forward_elementwise(add, nullptr, inputs, sum);
   }
-  const void* operands[] = {sum.data(), more.data()};
-  constexpr int64_t steps[] = {1, 1};
-  active_kernels().elementwise[add.id].forward[dtype_index(sum.dtype())](nullptr, sum.data(), 1, operands, steps,
-                                                                         sum.numel());
+  ForwardArguments a;
+  a.y = sum.data();
+  a.x[0] = sum.data();
+  a.x[1] = more.data();
+  a.y_step = a.x_step[0] = a.x_step[1] = 1;
+  a.n = sum.numel();
+  a.rows = 1;
+  active_kernels().elementwise[add.id].forward[dtype_index(sum.dtype())](nullptr, a);
 }
 
 }  // namespace chainrule

@@ -1,10 +1,11 @@
 // elementwise.h - turns the formulas of math/ into loops over memory. Floor: kernels.
 // Included by one source per family of ops, each compiled once per instruction set; all in an anonymous namespace.
-// The dense case is its own loop; otherwise every operand is loaded by its step: 1 dense, 0 repeated, else gathered.
+// Every row of an operand is dense or one repeated vector when it is reached here: see operands.h.
 #pragma once
 #include <tuple>
 
 #include "chainrule/kernels/kernel_table.h"
+#include "chainrule/kernels/operands.h"
 #include "chainrule/kernels/simd_math.h"
 
 namespace chainrule {
@@ -24,131 +25,166 @@ inline Op op_from(const void* bytes) {
   else return *static_cast<const Op*>(bytes);
 }
 
-template <class S, int N, bool dense>
-inline Pack<S, N> load(const void* p, int64_t step, int64_t i) {
-  const S* at = static_cast<const S*>(p) + (dense ? i : i * step);
-  if (dense || step == 1) return Pack<S, N>::load(at);
-  return step == 0 ? Pack<S, N>::splat(at) : Pack<S, N>::gather(at, step);
+// ---- Packs of rows, whole or the first few lanes
+// ---------------------------------------------------------------------
+
+template <class S, bool partial>
+CR_INLINE auto load_pack(const S* p, int64_t count) {
+  if constexpr (partial) return load_first<S, lanes<S>>(p, count);
+  else return Pack<S, lanes<S>>::load(p);
 }
-template <class S, int N, bool dense>
-inline typename Pack<S, N>::Mask load_mask(const void* p, int64_t step, int64_t i) {
-  const uint8_t* at = static_cast<const uint8_t*>(p) + (dense ? i : i * step);
-  if (dense || step == 1) return Pack<S, N>::load_mask(at);
-  return step == 0 ? Pack<S, N>::splat_mask(at) : Pack<S, N>::gather_mask(at, step);
+template <class S, bool partial>
+CR_INLINE auto load_mask_pack(const uint8_t* p, int64_t count) {
+  if constexpr (!partial) return Pack<S, lanes<S>>::load_mask(p);
+  uint8_t lane[lanes<S>] = {};
+  for (int64_t k = 0; k < count; ++k) lane[k] = p[k];
+  return Pack<S, lanes<S>>::load_mask(lane);
 }
-template <class Op, class S, int N, bool dense, int K>
-inline auto load_input(const void* const* x, const int64_t* step, int64_t i) {
-  if constexpr (Signature<Op>::mask_input && K == 0) return load_mask<S, N, dense>(x[K], step[K], i);
-  else return load<S, N, dense>(x[K], step[K], i);
+template <bool partial, class S>
+CR_INLINE void store_pack(const Pack<S, lanes<S>>& value, S* p, int64_t count) {
+  if constexpr (partial) store_first(value, p, count);
+  else value.store(p);
+}
+template <bool partial, class S, class Mask>
+CR_INLINE void store_mask_pack(const Mask& value, uint8_t* p, int64_t count) {
+  if constexpr (!partial) return Pack<S, lanes<S>>::store_mask(value, p);
+  uint8_t lane[lanes<S>];
+  Pack<S, lanes<S>>::store_mask(value, lane);
+  for (int64_t k = 0; k < count; ++k) p[k] = lane[k];
 }
 
-template <bool dense, class S, int N>
-inline void store(const Pack<S, N>& value, void* y, int64_t step, int64_t i) {
-  S* at = static_cast<S*>(y) + (dense ? i : i * step);
-  if (dense || step == 1) value.store(at);
-  else value.scatter(at, step);
+template <class Op, class S, int K>
+using InputElement = std::conditional_t<Signature<Op>::mask_input && K == 0, uint8_t, S>;
+template <class Op, class S>
+using OutputElement = std::conditional_t<Signature<Op>::mask_output, uint8_t, S>;
+
+template <class Op, class S, int K, bool partial>
+CR_INLINE auto load_input(const InputElement<Op, S, K>* p, int64_t count) {
+  if constexpr (Signature<Op>::mask_input && K == 0) return load_mask_pack<S, partial>(p, count);
+  else return load_pack<S, partial>(p, count);
+}
+
+template <class Op, class Indices = std::make_integer_sequence<int, Signature<Op>::inputs>>
+struct InputsOf;
+template <class Op, int... K>
+struct InputsOf<Op, std::integer_sequence<int, K...>> {
+  template <class S>
+  using Sources = std::tuple<Source<InputElement<Op, S, K>>...>;
+  template <class S>
+  using Pointers = std::tuple<const InputElement<Op, S, K>*...>;
+};
+
+/// pack(i, count, partial) for the columns of a row.
+template <class S, class F>
+CR_INLINE void for_columns(int64_t n, const F& pack) {
+  constexpr int64_t width = lanes<S>;
+  int64_t i = 0;
+  for (; i + width <= n; i += width) pack(i, width, std::false_type{});
+  if (i < n) pack(i, n - i, std::true_type{});
 }
 
 // ---- Forward -----------------------------------------------------------------------------------------------------
 
-template <class Op, class S, int N, bool dense>
-inline void forward_at(const Op& op, void* y, int64_t y_step, const void* const* x, const int64_t* x_step, int64_t i) {
-  const auto result = [&]<int... K>(std::integer_sequence<int, K...>) {
-    return op.forward(load_input<Op, S, N, dense, K>(x, x_step, i)...);
+// One body for the dense case and the tiles.
+template <class Op, class S, int... K>
+[[gnu::noinline]] void forward_row(const Op& op, OutputElement<Op, S>* y,
+                                   const typename InputsOf<Op>::template Pointers<S>& pointers, const int64_t* keep,
+                                   int64_t n, std::integer_sequence<int, K...>) {
+  const int64_t kept[] = {keep[K]...};
+  const auto x = pointers;
+  for_columns<S>(n, [&](int64_t i, int64_t count, auto is_partial) CR_INLINE_BODY {
+    constexpr bool partial = decltype(is_partial)::value;
+    const auto result = op.forward(load_input<Op, S, K, partial>(std::get<K>(x) + (i & kept[K]), count)...);
+    if constexpr (Signature<Op>::mask_output) store_mask_pack<partial, S>(result, y + i, count);
+    else store_pack<partial>(Pack<S, lanes<S>>(result), y + i, count);
+  });
+}
+
+template <class Op, class S>
+void forward(const void* bytes, const ForwardArguments& a) {
+  const Op op = op_from<Op>(bytes);
+  [&]<int... K>(std::integer_sequence<int, K...> inputs) {
+    if (a.rows == 1 && a.y_step == 1 && (... && (a.x_step[K] == 1))) [[likely]] {
+      constexpr int64_t all[max_operands] = {-1, -1, -1};
+      return forward_row<Op, S>(op, static_cast<OutputElement<Op, S>*>(a.y),
+                                {static_cast<const InputElement<Op, S, K>*>(a.x[K])...}, all, a.n, inputs);
+    }
+    typename InputsOf<Op>::template Sources<S> x;
+    (std::get<K>(x).open(a.x[K], a.x_step[K], a.x_row_step[K]), ...);
+    Sink<OutputElement<Op, S>> y(a.y, a.y_step, a.y_row_step);
+    const int64_t keep[] = {std::get<K>(x).keep()...};
+    const TileShape tile(y.gathered() || (... || std::get<K>(x).gathered()), a.rows, a.n);
+    for_tiles(tile, a.rows, a.n, [&](int64_t first_row, int64_t rows, int64_t first, int64_t columns) {
+      (std::get<K>(x).enter_tile(first_row, first, rows, columns), ...);
+      for (int64_t r = 0; r < rows; ++r)
+        forward_row<Op, S>(op, y.row(first_row, r, first, columns),
+                           {std::get<K>(x).row(first_row, r, first, columns)...}, keep, columns, inputs);
+      y.leave_tile(first_row, first, rows, columns);
+    });
   }(std::make_integer_sequence<int, Signature<Op>::inputs>{});
-  if constexpr (Signature<Op>::mask_output) {
-    uint8_t* at = static_cast<uint8_t*>(y) + (dense ? i : i * y_step);
-    if (dense || y_step == 1) Pack<S, N>::store_mask(result, at);
-    else Pack<S, N>::scatter_mask(result, at, y_step);
-  } else {
-    store<dense>(Pack<S, N>(result), y, y_step, i);
-  }
-}
-
-// The hot loops. Flattened: constants of the formula stay in registers from one vector to the next.
-template <class Op, class S>
-[[gnu::flatten]] int64_t forward_dense_vectors(const Op& op, void* y, const void* const* x, const int64_t* x_step,
-                                               int64_t n) {
-  int64_t i = 0;
-  for (; i + lanes<S> <= n; i += lanes<S>) forward_at<Op, S, lanes<S>, true>(op, y, 1, x, x_step, i);
-  return i;
-}
-
-template <class Op, class S, bool dense>
-inline void forward_loop(const Op& op, void* y, int64_t y_step, const void* const* x, const int64_t* x_step,
-                         int64_t n) {
-  constexpr int width = lanes<S>;
-  int64_t i = 0;
-  if constexpr (dense) i = forward_dense_vectors<Op, S>(op, y, x, x_step, n);
-  else
-    for (; i + width <= n; i += width) forward_at<Op, S, width, dense>(op, y, y_step, x, x_step, i);
-  for (; i < n; ++i) forward_at<Op, S, 1, dense>(op, y, y_step, x, x_step, i);
-}
-
-template <class Op, class S>
-void forward(const void* op, void* y, int64_t y_step, const void* const* x, const int64_t* x_step, int64_t n) {
-  bool dense = y_step == 1;
-  for (int k = 0; k < Signature<Op>::inputs; ++k) dense &= x_step[k] == 1;
-  if (dense) forward_loop<Op, S, true>(op_from<Op>(op), y, y_step, x, x_step, n);
-  else forward_loop<Op, S, false>(op_from<Op>(op), y, y_step, x, x_step, n);
 }
 
 // ---- Backward: one pass gives every gradient that is owed ----------------------------------------------------------
 
-// What the formula does not read is never loaded: its pointer may be null.
-template <class Op, class S, int N, bool dense, int K>
-inline auto load_if_read(const BackwardArguments& a, int64_t i) {
-  using P = Pack<S, N>;
-  constexpr bool is_read = (all_vjp_bits<Op>() >> K & 1) != 0;
-  if constexpr (is_read) {
-    if (a.x[K]) return load_input<Op, S, N, dense, K>(a.x, a.x_step, i);
-  }
-  if constexpr (Signature<Op>::mask_input && K == 0) return typename P::Mask{};
-  else return P(0.0);
-}
+template <class Op, class S>
+struct BackwardRow {
+  typename InputsOf<Op>::template Pointers<S> x;
+  const S *gy, *y;
+  S* gx[max_operands];
+};
 
-template <class Op, class S, int N, bool dense>
-inline void backward_at(const Op& op, const BackwardArguments& a, int64_t i) {
-  using P = Pack<S, N>;
-  const P gy = load<S, N, dense>(a.gy, a.gy_step, i);
-  P y = 0.0;
-  if constexpr ((all_vjp_bits<Op>() & uses_output) != 0) {
-    if (a.y) y = load<S, N, dense>(a.y, a.y_step, i);
-  }
-  [&]<int... K>(std::integer_sequence<int, K...>) {
-    const std::tuple x{load_if_read<Op, S, N, dense, K>(a, i)...};
-    auto gradient = [&]<int J>(wrt<J>) {
+/// keep: of the inputs, then of gy and y.
+template <class Op, class S, int... K>
+[[gnu::noinline]] void backward_row(const Op& op, const BackwardRow<Op, S>& row, const int64_t* keep, int64_t n,
+                                    std::integer_sequence<int, K...>) {
+  constexpr int inputs = Signature<Op>::inputs;
+  constexpr bool reads_y = (all_vjp_bits<Op>() & uses_output) != 0;
+  using P = Pack<S, lanes<S>>;
+  const int64_t kept[] = {keep[K]...}, keep_gy = keep[inputs], keep_y = keep[inputs + 1];
+  const auto at = row;
+  for_columns<S>(n, [&](int64_t i, int64_t count, auto is_partial) CR_INLINE_BODY {
+    constexpr bool partial = decltype(is_partial)::value;
+    const P gy = load_pack<S, partial>(at.gy + (i & keep_gy), count);
+    P y = 0.0;
+    if constexpr (reads_y) y = load_pack<S, partial>(at.y + (i & keep_y), count);
+    const std::tuple x{load_input<Op, S, K, partial>(std::get<K>(at.x) + (i & kept[K]), count)...};
+    const auto gradient = [&]<int J>(wrt<J>) CR_INLINE_BODY {
       if constexpr (vjp_facts<Op, J>().exists) {
-        if (a.gx[J]) store<true>(P(call_vjp<J>(op, gy, std::get<K>(x)..., y)), a.gx[J], 1, i);
+        if (at.gx[J]) store_pack<partial>(P(call_vjp<J>(op, gy, std::get<K>(x)..., y)), at.gx[J] + i, count);
       }
     };
     (gradient(wrt<K>{}), ...);
+  });
+}
+
+template <class Op, class S>
+void backward(const void* bytes, const BackwardArguments& a) {
+  const Op op = op_from<Op>(bytes);
+  [&]<int... K>(std::integer_sequence<int, K...> inputs) {
+    typename InputsOf<Op>::template Sources<S> x;
+    Source<S> gy, y;
+    // What the formula does not read is never loaded: its pointer may be null.
+    const auto input = [&](int k) { return (all_vjp_bits<Op>() >> k & 1) != 0 ? a.x[k] : nullptr; };
+    (std::get<K>(x).open(input(K), a.x_step[K], a.x_row_step[K]), ...);
+    gy.open(a.gy, a.gy_step, a.gy_row_step);
+    y.open(a.y, a.y_step, a.y_row_step);
+    const int64_t keep[] = {std::get<K>(x).keep()..., gy.keep(), y.keep()};
+    const TileShape tile(gy.gathered() || y.gathered() || (... || std::get<K>(x).gathered()), a.rows, a.n);
+    for_tiles(tile, a.rows, a.n, [&](int64_t first_row, int64_t rows, int64_t first, int64_t columns) {
+      (std::get<K>(x).enter_tile(first_row, first, rows, columns), ...);
+      gy.enter_tile(first_row, first, rows, columns);
+      y.enter_tile(first_row, first, rows, columns);
+      for (int64_t r = 0; r < rows; ++r) {
+        BackwardRow<Op, S> row{{std::get<K>(x).row(first_row, r, first, columns)...},
+                               gy.row(first_row, r, first, columns),
+                               y.row(first_row, r, first, columns),
+                               {}};
+        for (int k = 0; k < Signature<Op>::inputs; ++k)
+          row.gx[k] = a.gx[k] ? static_cast<S*>(a.gx[k]) + (first_row + r) * a.gx_row_step + first : nullptr;
+        backward_row<Op, S>(op, row, keep, columns, inputs);
+      }
+    });
   }(std::make_integer_sequence<int, Signature<Op>::inputs>{});
-}
-
-template <class Op, class S>
-[[gnu::flatten]] int64_t backward_dense_vectors(const Op& op, const BackwardArguments& a, int64_t n) {
-  int64_t i = 0;
-  for (; i + lanes<S> <= n; i += lanes<S>) backward_at<Op, S, lanes<S>, true>(op, a, i);
-  return i;
-}
-
-template <class Op, class S, bool dense>
-inline void backward_loop(const Op& op, const BackwardArguments& a, int64_t n) {
-  constexpr int width = lanes<S>;
-  int64_t i = 0;
-  if constexpr (dense) i = backward_dense_vectors<Op, S>(op, a, n);
-  else
-    for (; i + width <= n; i += width) backward_at<Op, S, width, dense>(op, a, i);
-  for (; i < n; ++i) backward_at<Op, S, 1, dense>(op, a, i);
-}
-
-template <class Op, class S>
-void backward(const void* op, const BackwardArguments& a, int64_t n) {
-  bool dense = a.gy_step == 1 && (!a.y || a.y_step == 1);
-  for (int k = 0; k < Signature<Op>::inputs; ++k) dense &= !a.x[k] || a.x_step[k] == 1;
-  if (dense) backward_loop<Op, S, true>(op_from<Op>(op), a, n);
-  else backward_loop<Op, S, false>(op_from<Op>(op), a, n);
 }
 
 // ---- Tables ------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ Kernels gather(FamilyList<F...>) {
   (append(elementwise_kernels<level, F>()), ...);
   kernels.reductions = reduction_kernels<level>();
   kernels.rows = row_kernels<level>();
+  kernels.losses = loss_kernels<level>();
   kernels.optimizers = optimizer_kernels<level>();
   kernels.windows = window_kernels<level>();
   kernels.pooling = pooling_kernels<level>();

@@ -15,21 +15,30 @@ namespace chainrule {
 inline constexpr int float_count = 2;  ///< float32, float64: the first two dtypes; only they have gradients
 inline constexpr int max_operands = 3;
 
-/// y[i * y_step] = op(x[0][i * x_step[0]], ...) for i < n. Masks are bytes 0 or 1.
-using ForwardKernel = void (*)(const void* op, void* y, int64_t y_step, const void* const* x, const int64_t* x_step,
-                               int64_t n);
+/// y(r, i) = op(x[0](r, i), ...) for r < rows, i < n; element (r, i) is y[r * y_row_step + i * y_step]. Masks are bytes
+/// 0 or 1.
+struct ForwardArguments {
+  void* y;
+  int64_t y_step, y_row_step;
+  const void* x[max_operands];
+  int64_t x_step[max_operands], x_row_step[max_operands];
+  int64_t n, rows;
+};
+using ForwardKernel = void (*)(const void* op, const ForwardArguments& arguments);
 
 /// What one backward pass over an elementwise op reads and writes.
 struct BackwardArguments {
-  void* gx[max_operands];  ///< dense; null where no gradient is owed
+  void* gx[max_operands];  ///< rows are dense; null where no gradient is owed
+  int64_t gx_row_step;
   const void* x[max_operands];  ///< null where no rule that runs reads it
-  int64_t x_step[max_operands];
+  int64_t x_step[max_operands], x_row_step[max_operands];
   const void* gy;
-  int64_t gy_step;
+  int64_t gy_step, gy_row_step;
   const void* y;  ///< null where no rule reads it
-  int64_t y_step;
+  int64_t y_step, y_row_step;
+  int64_t n, rows;
 };
-using BackwardKernel = void (*)(const void* op, const BackwardArguments& arguments, int64_t n);
+using BackwardKernel = void (*)(const void* op, const BackwardArguments& arguments);
 
 struct ElementwiseKernel {
   ForwardKernel forward[dtype_count];  ///< by dtype of the inputs; null outside the op's domain
@@ -48,10 +57,26 @@ using ReduceKernel = void (*)(void* y, const Rows& x, bool accumulate);
 /// index[i] = position of the first largest (smallest) element of row i; NaN counts as largest (smallest).
 using ArgReduceKernel = void (*)(int64_t* index, const Rows& x);
 
-/// Row-wise functions: y(i, j) is dense by rows, y[i * columns + j].
+/// Row-wise functions. All operands have the steps of the Rows, and those are of dense rows (column_step 1) or of
+/// neighbours (row_step 1). y may be x.
 using RowKernel = void (*)(void* y, const Rows& x);
-/// gx = vjp of a row function from gy and y, all three dense by rows.
-using RowBackwardKernel = void (*)(void* gx, const void* gy, const void* y, int64_t rows, int64_t columns);
+/// gx = vjp of a row function from gy and y.
+using RowBackwardKernel = void (*)(void* gx, const Rows& gy, const void* y);
+
+/// The classes of rows: row i has class at[i * step]; rows of class `ignored` count nothing.
+struct Targets {
+  const int64_t* at;
+  int64_t step, ignored;
+};
+/// loss[i] = -log softmax(row i)[class i]; the rows are dense.
+using CrossEntropyKernel = void (*)(void* loss, const Rows& logits, const Targets& targets);
+/// gx = scale[i * scale_step] * (softmax(row i) - one_hot(class i)), dense.
+using CrossEntropyBackwardKernel = void (*)(void* gx, const void* scale, int64_t scale_step, const Rows& logits,
+                                            const Targets& targets);
+/// *sum = sum of (a[j] - b[j]) ** 2.
+using SquaredErrorKernel = void (*)(void* sum, const void* a, const void* b, int64_t n);
+/// gx[j] = *scale * (a[j] - b[j]).
+using ScaledDifferenceKernel = void (*)(void* gx, const void* scale, const void* a, const void* b, int64_t n);
 
 /// c[i * c_row_step + j] (+)= sum over p of a[i * a_row_step + p * a_column_step] * b[p * b_row_step + j *
 /// b_column_step], i < m, j < n, p < k; then + bias[j] when bias is not null. Rows of c are contiguous.
@@ -93,7 +118,13 @@ struct ReductionKernels {
 struct RowKernels {
   RowKernel softmax[float_count], log_softmax[float_count];
   RowBackwardKernel softmax_backward[float_count], log_softmax_backward[float_count];
-  ReduceKernel logsumexp[float_count];  ///< never accumulates
+  ReduceKernel logsumexp[float_count];  ///< of dense rows or neighbours; never accumulates
+};
+struct LossKernels {
+  CrossEntropyKernel cross_entropy[float_count];
+  CrossEntropyBackwardKernel cross_entropy_backward[float_count];
+  SquaredErrorKernel squared_error[float_count];
+  ScaledDifferenceKernel scaled_difference[float_count];
 };
 struct OptimizerKernels {
   SgdKernel sgd[float_count];
@@ -160,6 +191,7 @@ struct Kernels {
   ElementwiseKernel elementwise[ElementwiseOps::size];  ///< by op id
   ReductionKernels reductions;
   RowKernels rows;
+  LossKernels losses;
   GemmKernel gemm[float_count];
   OptimizerKernels optimizers;
   WindowKernels windows;
@@ -175,6 +207,8 @@ template <int Level>
 ReductionKernels reduction_kernels();
 template <int Level>
 RowKernels row_kernels();
+template <int Level>
+LossKernels loss_kernels();
 template <int Level>
 OptimizerKernels optimizer_kernels();
 template <int Level>
@@ -200,6 +234,7 @@ template <> std::span<const ElementwiseKernel> elementwise_kernels<level, Activa
 template <> std::span<const ElementwiseKernel> elementwise_kernels<level, ComparisonOps>();
 template <> ReductionKernels reduction_kernels<level>();
 template <> RowKernels row_kernels<level>();
+template <> LossKernels loss_kernels<level>();
 template <> OptimizerKernels optimizer_kernels<level>();
 template <> WindowKernels window_kernels<level>();
 template <> WeightGradientKernel weight_gradient_kernel<level>(DType dtype);

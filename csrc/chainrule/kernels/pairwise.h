@@ -7,8 +7,15 @@
 namespace chainrule {
 namespace {
 
-/// Adds partial sums, each of `vectors` packs side by side.
-template <class S, int N, int vectors>
+struct Addition {
+  template <class P>
+  static P pick(P a, P b) {
+    return a + b;
+  }
+};
+
+/// Combines partial results, each of `vectors` packs side by side: their sum, or what else Combine picks.
+template <class S, int N, int vectors, class Combine = Addition>
 class PairwiseSum {
  public:
   using P = Pack<S, N>;
@@ -18,7 +25,7 @@ class PairwiseSum {
     for (int v = 0; v < vectors; ++v) carry[v] = partial[v];
     for (uint64_t bits = added_++; bits & 1; bits >>= 1) {
       --depth_;
-      for (int v = 0; v < vectors; ++v) carry[v] = pending_[depth_][v] + carry[v];
+      for (int v = 0; v < vectors; ++v) carry[v] = Combine::pick(pending_[depth_][v], carry[v]);
     }
     for (int v = 0; v < vectors; ++v) pending_[depth_][v] = carry[v];
     ++depth_;
@@ -28,7 +35,8 @@ class PairwiseSum {
   void total(P (&sum)[vectors]) const {
     for (int v = 0; v < vectors; ++v) {
       sum[v] = depth_ == 0 ? P(0) : pending_[depth_ - 1][v];
-      for (int level_below = depth_ - 2; level_below >= 0; --level_below) sum[v] = pending_[level_below][v] + sum[v];
+      for (int level_below = depth_ - 2; level_below >= 0; --level_below)
+        sum[v] = Combine::pick(pending_[level_below][v], sum[v]);
     }
   }
 

@@ -4,7 +4,7 @@
 // sign of an extremum of zeros.
 #pragma once
 #include "chainrule/kernels/kernel_table.h"
-#include "chainrule/kernels/simd.h"
+#include "chainrule/kernels/neighbours.h"
 
 namespace chainrule {
 namespace {
@@ -82,31 +82,13 @@ inline void extrema_of_neighbours(Pack<S, N> (&best)[vectors], const S* x, int64
     for (int v = 0; v < vectors; ++v) best[v] = Which::pick(best[v], P::load(x + j * column_step + v * N));
 }
 
-template <class Which, class S, int N, int vectors>
-inline void store_extrema_of_neighbours(S* y, const S* x, int64_t columns, int64_t column_step, bool accumulate) {
-  using P = Pack<S, N>;
-  P best[vectors];
-  extrema_of_neighbours<Which>(best, x, columns, column_step);
-#pragma GCC unroll 8
-  for (int v = 0; v < vectors; ++v) {
-    if (accumulate) best[v] = Which::pick(P::load(y + v * N), best[v]);
-    best[v].store(y + v * N);
-  }
-}
-
 template <class Which, class S>
 void extremum(void* y, const Rows& r, bool accumulate) {
   S* out = static_cast<S*>(y);
   const S* x = static_cast<const S*>(r.x);
-  constexpr int width = lanes<S>, vectors = 4;
-  int64_t i = 0;
-  if (r.row_step == 1 && r.column_step != 1) {
-    for (; i + width * vectors <= r.rows; i += width * vectors)
-      store_extrema_of_neighbours<Which, S, width, vectors>(out + i, x + i, r.columns, r.column_step, accumulate);
-    for (; i + width <= r.rows; i += width)
-      store_extrema_of_neighbours<Which, S, width, 1>(out + i, x + i, r.columns, r.column_step, accumulate);
-  }
-  for (; i < r.rows; ++i) {
+  if (r.row_step == 1 && r.column_step != 1)
+    return fold_neighbours<Which>(out, x, r.rows, r.columns, r.column_step, accumulate);
+  for (int64_t i = 0; i < r.rows; ++i) {
     const S best = extremum_of_row<Which>(x + i * r.row_step, r.columns, r.column_step);
     out[i] = accumulate ? Which::pick_lane(out[i], best) : best;
   }

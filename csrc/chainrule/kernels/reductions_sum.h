@@ -3,15 +3,13 @@
 // (row_step 1, column_step not 1): never on the other rows, so a caller may split the rows as it likes.
 #pragma once
 #include "chainrule/kernels/kernel_table.h"
-#include "chainrule/kernels/pairwise.h"
+#include "chainrule/kernels/neighbours.h"
 
 namespace chainrule {
 namespace {
 
 constexpr int row_accumulators = 8;    // independent sums in flight: they hide the latency of an addition
 constexpr int row_block_steps = 8;     // vectors that each of them adds before it joins the tree
-constexpr int column_block = 32;       // columns added one after the other before they join the tree
-constexpr int neighbour_vectors = 8;   // vectors of neighbouring rows summed side by side
 
 // Integers wrap around; in C++ only the unsigned ones do.
 template <class S>
@@ -54,6 +52,10 @@ inline S sum_of_row(const S* x, int64_t columns, int64_t step) {
       tree.add(partial);
     }
     tree.total(partial);
+    if (has_masked_memory && step == 1 && j < columns) {
+      partial[0] = partial[0] + load_first<S, lanes<S>>(x + j, columns - j);
+      j = columns;
+    }
     sum = reduce_add(partial[0]);
   }
   Wrapping<S> rest = 0;
@@ -61,44 +63,13 @@ inline S sum_of_row(const S* x, int64_t columns, int64_t step) {
   return static_cast<S>(static_cast<Wrapping<S>>(sum) + rest);
 }
 
-// Each lane sums one row. Every lane does the same whatever N and `vectors` are.
-template <class S, int N, int vectors>
-inline void sum_of_neighbours(S* y, const S* x, int64_t columns, int64_t column_step, bool accumulate) {
-  using P = Pack<S, N>;
-  PairwiseSum<S, N, vectors> tree;
-  P sum[vectors];
-  for (int64_t begin = 0; begin < columns; begin += column_block) {
-    const int64_t end = columns - begin < column_block ? columns : begin + column_block;
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) sum[v] = P::load(x + begin * column_step + v * N);
-    for (int64_t j = begin + 1; j < end; ++j)
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sum[v] = sum[v] + P::load(x + j * column_step + v * N);
-    tree.add(sum);
-  }
-  tree.total(sum);
-#pragma GCC unroll 8
-  for (int v = 0; v < vectors; ++v) {
-    if (accumulate) sum[v] = P::load(y + v * N) + sum[v];
-    sum[v].store(y + v * N);
-  }
-}
-
 template <class S>
 void sum(void* y, const Rows& r, bool accumulate) {
   S* out = static_cast<S*>(y);
   const S* x = static_cast<const S*>(r.x);
-  constexpr int width = lanes<S>;
-  int64_t i = 0;
-  if (r.row_step == 1 && r.column_step != 1) {
-    for (; i + width * neighbour_vectors <= r.rows; i += width * neighbour_vectors)
-      sum_of_neighbours<S, width, neighbour_vectors>(out + i, x + i, r.columns, r.column_step, accumulate);
-    for (; i + width <= r.rows; i += width)
-      sum_of_neighbours<S, width, 1>(out + i, x + i, r.columns, r.column_step, accumulate);
-    for (; i < r.rows; ++i) sum_of_neighbours<S, 1, 1>(out + i, x + i, r.columns, r.column_step, accumulate);
-    return;
-  }
-  for (; i < r.rows; ++i) {
+  if (r.row_step == 1 && r.column_step != 1 && r.columns > 0)
+    return fold_neighbours<Addition>(out, x, r.rows, r.columns, r.column_step, accumulate);
+  for (int64_t i = 0; i < r.rows; ++i) {
     const S row_sum = sum_of_row(x + i * r.row_step, r.columns, r.column_step);
     out[i] =
         accumulate ? static_cast<S>(static_cast<Wrapping<S>>(out[i]) + static_cast<Wrapping<S>>(row_sum)) : row_sum;

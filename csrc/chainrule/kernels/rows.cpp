@@ -1,252 +1,188 @@
-// rows.cpp - softmax, log_softmax and logsumexp of rows, float32 and float64. Compiled once per level. Floor:
-// kernels. The largest element is subtracted before exp. -inf and +inf give what PyTorch gives: softmax and
-// log_softmax of a row of -inf only, or with +inf, hold NaN; its logsumexp is -inf, or +inf. Long rows are
-// worked on one at a time; short rows, and rows that are neighbours in memory, side by side, a lane each.
-// Which of the two depends on the number of columns and the steps, so that bits never depend on the other
-// rows.
-#include "chainrule/kernels/kernel_table.h"
-#include "chainrule/kernels/pairwise.h"
-#include "chainrule/kernels/simd_math.h"
+// rows.cpp - softmax, log_softmax, logsumexp and cross entropy of rows, float32 and float64. Compiled once per level.
+// Floor: kernels. The largest element is subtracted before exp. -inf and +inf give what PyTorch gives: softmax and
+// log_softmax of a row of -inf only, or with +inf, hold NaN; its logsumexp is -inf, or +inf. A NaN need not be looked
+// for: its exponential makes the sum NaN. Dense rows are worked on one at a time in three passes over the first level
+// cache; rows that are neighbours in memory (softmax over dim 0) many at a time, a lane each, in memory order.
+// Bits never depend on the other rows.
+#include "chainrule/kernels/rows.h"
+#include "chainrule/kernels/neighbours.h"
 
 namespace chainrule {
 namespace {
 
-constexpr double infinity = __builtin_inf();
-constexpr int sum_block_vectors = 16;  // vectors added one after the other before they join the tree
+// ---- Rows that are neighbours: strips of them in memory order --------------------------------------------------
+
+/// Of one strip. Longer ones would not stay in the second level cache from pass to pass, shorter ones would read
+/// memory in pieces too small for it.
+constexpr int64_t row_strip_bytes = 2048;
 
 template <class S>
-using Wide = Pack<S, lanes<S>>;
+struct Strips {
+  static constexpr int64_t length = row_strip_bytes / static_cast<int64_t>(sizeof(S));
+  S shift[length], sum[length];
+};
 
-template <class S>
-inline Wide<S> load_padded(const S* x, int64_t step, int64_t count, S padding) {
-  S lane[lanes<S>];
-  for (int64_t k = 0; k < lanes<S>; ++k) lane[k] = k < count ? x[k * step] : padding;
-  return Wide<S>::load(lane);
-}
-
-template <class S>
-inline void store_first(Wide<S> value, S* y, int64_t count) {
-  S lane[lanes<S>];
-  value.store(lane);
-  for (int64_t k = 0; k < count; ++k) y[k] = lane[k];
-}
-
-template <class S>
-inline Wide<S> load_columns(const S* x, int64_t step) {
-  if (step == 1) return Wide<S>::load(x);
-  return Wide<S>::gather(x, step);
-}
-
-/// y[j] = f(x[0][j], x[1][j], ...) for dense rows.
-template <class S, class F, class... X>
-inline void map_row(S* y, int64_t columns, const F& f, const X*... x) {
+/// f(i, rows) for packs of n rows.
+template <class S, class F>
+CR_INLINE void for_packs(int64_t n, const F& f) {
   constexpr int64_t width = lanes<S>;
-  int64_t j = 0;
-  for (; j + width <= columns; j += width) f(Wide<S>::load(x + j)...).store(y + j);
-  if (j < columns) store_first(f(load_padded(x + j, 1, columns - j, S(0))...), y + j, columns - j);
+  int64_t i = 0;
+  for (; i + width <= n; i += width) f(i, RowPack<S, false>{width});
+  if (i < n) f(i, RowPack<S, true>{n - i});
 }
 
-/// Sum over j of term(j, count): the pack of columns [j, j + count), the lanes from count on adding nothing.
-template <class S, class Term>
-inline S sum_terms(int64_t columns, const Term& term) {
-  constexpr int64_t width = lanes<S>;
-  PairwiseSum<S, lanes<S>, 1> tree;
-  Wide<S> sum[1];
-  for (int64_t begin = 0; begin < columns; begin += sum_block_vectors * width) {
-    const int64_t end = columns - begin < sum_block_vectors * width ? columns : begin + sum_block_vectors * width;
-    sum[0] = Wide<S>(0);
-    int64_t j = begin;
-    for (; j + width <= end; j += width) sum[0] = sum[0] + term(j, width);
-    if (j < end) sum[0] = sum[0] + term(j, end - j);
-    tree.add(sum);
-  }
-  tree.total(sum);
-  return reduce_add(sum[0]);
-}
-
-template <class S>
-inline S largest(const S* x, int64_t columns, int64_t step) {
-  constexpr int64_t width = lanes<S>;
-  Wide<S> best = -infinity;
-  int64_t j = 0;
-  for (; j + width <= columns; j += width) best = max_or_nan(best, load_columns(x + j * step, step));
-  if (j < columns) best = max_or_nan(best, load_padded(x + j * step, step, columns - j, S(-infinity)));
-  return reduce_max(best);
-}
-
-/// Sum of exp(x[j] - shift); also stores the terms where `terms` is not null.
-template <class S>
-inline S sum_of_exp(const S* x, int64_t columns, int64_t step, S shift, S* terms) {
-  constexpr int64_t width = lanes<S>;
-  const Wide<S> subtracted = Wide<S>::splat(&shift);
-  return sum_terms<S>(columns, [&](int64_t j, int64_t count) {
-    const S* at = x + j * step;
-    if (count == width) {
-      const Wide<S> e = exp(load_columns(at, step) - subtracted);
-      if (terms) e.store(terms + j);
-      return e;
-    }
-    // exp of -infinity is the padding's zero, but -infinity - shift is NaN where shift is infinite: then all
-    // is NaN.
-    const Wide<S> e = exp(load_padded(at, step, count, S(-infinity)) - subtracted);
-    if (terms) store_first(e, terms + j, count);
-    return e;
-  });
-}
-
-template <class S>
-inline S log_of(S x) {
-  return log(Wide<S>::splat(&x))[0];
-}
-
-template <class S>
-inline Wide<S> load_or_zero(const S* x, int64_t count) {
-  return count == lanes<S> ? Wide<S>::load(x) : load_padded(x, 1, count, S(0));
-}
-
-// ---- Rows side by side: lane k of every pack belongs to row k ---------------------------------------------
-
-constexpr int64_t short_row = 32;
-
-inline bool side_by_side(const Rows& r) { return r.columns <= short_row || (r.row_step == 1 && r.column_step != 1); }
-
-/// N rows beginning at x; column j of all of them is one pack.
-template <class S, int N>
-struct Lanes {
-  const S* x;
-  int64_t row_step, column_step;
-  Pack<S, N> operator[](int64_t j) const {
-    if (row_step == 1) return Pack<S, N>::load(x + j * column_step);
-    return Pack<S, N>::gather(x + j * column_step, row_step);
+struct LargestNumber {
+  template <class P>
+  static P pick(P a, P b) {
+    return select(b > a, b, a);
   }
 };
 
-/// Calls work.template operator()<N>(i) for rows [i, i + N).
-template <class S, class Work>
-inline void for_each_group_of_rows(int64_t rows, const Work& work) {
-  int64_t i = 0;
-  for (; i + lanes<S> <= rows; i += lanes<S>) work.template operator()<lanes<S>>(i);
-  for (; i < rows; ++i) work.template operator()<1>(i);
+/// Calls strip(first row, rows in it) for all rows.
+template <class S, class F>
+inline void for_strips(int64_t rows, const F& strip) {
+  for (int64_t i = 0; i < rows; i += Strips<S>::length)
+    strip(i, rows - i < Strips<S>::length ? rows - i : Strips<S>::length);
 }
 
-template <class S, int N>
-inline Pack<S, N> largest(const Lanes<S, N>& x, int64_t columns) {
-  Pack<S, N> best = -infinity;
-  for (int64_t j = 0; j < columns; ++j) best = max_or_nan(best, x[j]);
-  return best;
+/// strips.shift = the largest of each row; NaN or not.
+template <class S>
+inline void find_shifts(Strips<S>& strips, const S* x, int64_t n, const Rows& r) {
+  fold_neighbours<LargestNumber>(strips.shift, x, n, r.columns, r.column_step, false);
 }
 
-template <class S, int N, class Term>
-inline Pack<S, N> sum_lanes(int64_t columns, const Term& term) {
-  PairwiseSum<S, N, 1> tree;
-  Pack<S, N> sum[1];
-  for (int64_t begin = 0; begin < columns; begin += short_row) {
-    const int64_t end = columns - begin < short_row ? columns : begin + short_row;
-    sum[0] = term(begin);
-    for (int64_t j = begin + 1; j < end; ++j) sum[0] = sum[0] + term(j);
-    tree.add(sum);
+/// strips.sum = sum over the columns of term(offset, i, rows). Long sums in blocks, then those: the error stays small.
+template <class S, class Term>
+CR_INLINE void sum_strip(S* sum, int64_t n, const Rows& r, const Term& term) {
+  S block[Strips<S>::length];
+  for_packs<S>(n, [&](int64_t i, auto rows) { rows.store(Wide<S>(0), sum + i); });
+  for (int64_t begin = 0; begin < r.columns; begin += column_block) {
+    const int64_t end = r.columns - begin < column_block ? r.columns : begin + column_block;
+    for_packs<S>(n, [&](int64_t i, auto rows) { rows.store(Wide<S>(0), block + i); });
+    for (int64_t j = begin; j < end; ++j)
+      for_packs<S>(n, [&](int64_t i, auto rows) CR_INLINE_BODY {
+        rows.store(rows.load(block + i) + term(j * r.column_step + i, i, rows), block + i);
+      });
+    for_packs<S>(n, [&](int64_t i, auto rows) { rows.store(rows.load(sum + i) + rows.load(block + i), sum + i); });
   }
-  tree.total(sum);
-  return sum[0];
+}
+
+/// y = f(offset, i, rows) for every element of a strip.
+template <class S, class F>
+CR_INLINE void map_strip(S* y, int64_t n, const Rows& r, const F& f) {
+  for (int64_t j = 0; j < r.columns; ++j)
+    for_packs<S>(n, [&](int64_t i, auto rows)
+                        CR_INLINE_BODY { rows.store(f(j * r.column_step + i, i, rows), y + j * r.column_step + i); });
 }
 
 // ---- Forward ----------------------------------------------------------------------------------------------
 
-/// Long rows that are not dense are first copied to where the result goes. Calls row(y, x) for each.
-template <class S, class Row>
-inline void for_each_dense_row(void* y, const Rows& r, const Row& row) {
-  for (int64_t i = 0; i < r.rows; ++i) {
-    S* out = static_cast<S*>(y) + i * r.columns;
-    const S* x = static_cast<const S*>(r.x) + i * r.row_step;
-    if (r.column_step != 1) {
-      for (int64_t j = 0; j < r.columns; ++j) out[j] = x[j * r.column_step];
-      x = out;
-    }
-    row(out, x);
-  }
+template <class S>
+void softmax_of_neighbours(S* out, const Rows& r) {
+  Strips<S> strips;
+  for_strips<S>(r.rows, [&](int64_t first, int64_t n) {
+    const S* x = static_cast<const S*>(r.x) + first;
+    S* y = out + first;
+    find_shifts(strips, x, n, r);
+    sum_strip(strips.sum, n, r, [&](int64_t at, int64_t i, auto rows) CR_INLINE_BODY {
+      const Wide<S> e = exp(rows.load(x + at) - rows.load(strips.shift + i));
+      rows.store(e, y + at);
+      return e;
+    });
+    for_packs<S>(n, [&](int64_t i, auto rows) { rows.store(1 / rows.load(strips.sum + i), strips.shift + i); });
+    map_strip(y, n, r, [&](int64_t at, int64_t i, auto rows) CR_INLINE_BODY {
+      Divider<Wide<S>> divide{1};
+      divide.divisor = rows.load(strips.sum + i);
+      divide.inverse = rows.load(strips.shift + i);
+      return divide(rows.load(y + at));
+    });
+  });
 }
 
 template <class S>
 void softmax(void* out, const Rows& r) {
-  if (side_by_side(r)) {
-    return for_each_group_of_rows<S>(r.rows, [&]<int N>(int64_t i) {
-      const Lanes<S, N> x{static_cast<const S*>(r.x) + i * r.row_step, r.row_step, r.column_step};
-      S* y = static_cast<S*>(out) + i * r.columns;
-      const Pack<S, N> shift = largest(x, r.columns);
-      const Pack<S, N> sum = sum_lanes<S, N>(r.columns, [&](int64_t j) {
-        const Pack<S, N> e = exp(x[j] - shift);
-        e.scatter(y + j, r.columns);
-        return e;
-      });
-      for (int64_t j = 0; j < r.columns; ++j) (Pack<S, N>::gather(y + j, r.columns) / sum).scatter(y + j, r.columns);
-    });
+  if (are_neighbours(r)) return softmax_of_neighbours(static_cast<S*>(out), r);
+  for (int64_t i = 0; i < r.rows; ++i) {
+    const S* x = static_cast<const S*>(r.x) + i * r.row_step;
+    S* y = static_cast<S*>(out) + i * r.row_step;
+    const S sum = sum_of_exp<true>(x, r.columns, largest(x, r.columns), y);
+    const Divider<Wide<S>> divide{Wide<S>::splat(&sum)};
+    map_row(y, r.columns, divide, y);
   }
-  for_each_dense_row<S>(out, r, [&](S* y, const S* x) {
-    const S sum = sum_of_exp(x, r.columns, 1, largest(x, r.columns, 1), y);
-    const Wide<S> divisor = Wide<S>::splat(&sum);
-    map_row(y, r.columns, [&](Wide<S> e) { return e / divisor; }, y);
-  });
 }
 
 template <class S>
 void log_softmax(void* out, const Rows& r) {
-  if (side_by_side(r)) {
-    return for_each_group_of_rows<S>(r.rows, [&]<int N>(int64_t i) {
-      const Lanes<S, N> x{static_cast<const S*>(r.x) + i * r.row_step, r.row_step, r.column_step};
-      S* y = static_cast<S*>(out) + i * r.columns;
-      const Pack<S, N> shift = largest(x, r.columns);
-      const Pack<S, N> log_sum = log(sum_lanes<S, N>(r.columns, [&](int64_t j) { return exp(x[j] - shift); }));
-      for (int64_t j = 0; j < r.columns; ++j) ((x[j] - shift) - log_sum).scatter(y + j, r.columns);
-    });
-  }
-  for_each_dense_row<S>(out, r, [&](S* y, const S* x) {
-    const S shift = largest(x, r.columns, 1);
-    const S log_sum = log_of(sum_of_exp<S>(x, r.columns, 1, shift, nullptr));
-    const Wide<S> first = Wide<S>::splat(&shift), second = Wide<S>::splat(&log_sum);
-    map_row(y, r.columns, [&](Wide<S> v) { return (v - first) - second; }, x);
-  });
-}
-
-template <class S>
-void logsumexp(void* out, const Rows& r, bool) {
-  if (side_by_side(r)) {
-    return for_each_group_of_rows<S>(r.rows, [&]<int N>(int64_t i) {
-      const Lanes<S, N> x{static_cast<const S*>(r.x) + i * r.row_step, r.row_step, r.column_step};
-      Pack<S, N> shift = largest(x, r.columns);
-      shift = select(equal(abs(shift), infinity), 0, shift);  // the sum is then infinite or zero by itself
-      const Pack<S, N> sum = sum_lanes<S, N>(r.columns, [&](int64_t j) { return exp(x[j] - shift); });
-      (log(sum) + shift).store(static_cast<S*>(out) + i);
+  if (are_neighbours(r)) {
+    Strips<S> strips;
+    return for_strips<S>(r.rows, [&](int64_t first, int64_t n) {
+      const S* x = static_cast<const S*>(r.x) + first;
+      find_shifts(strips, x, n, r);
+      sum_strip(strips.sum, n, r, [&](int64_t at, int64_t i, auto rows) CR_INLINE_BODY {
+        return exp(rows.load(x + at) - rows.load(strips.shift + i));
+      });
+      for_packs<S>(n, [&](int64_t i, auto rows) { rows.store(log(rows.load(strips.sum + i)), strips.sum + i); });
+      map_strip(static_cast<S*>(out) + first, n, r, [&](int64_t at, int64_t i, auto rows) {
+        return (rows.load(x + at) - rows.load(strips.shift + i)) - rows.load(strips.sum + i);
+      });
     });
   }
   for (int64_t i = 0; i < r.rows; ++i) {
     const S* x = static_cast<const S*>(r.x) + i * r.row_step;
-    S shift = largest(x, r.columns, r.column_step);
-    if (shift == S(infinity) || shift == S(-infinity)) shift = 0;
-    static_cast<S*>(out)[i] = log_of(sum_of_exp<S>(x, r.columns, r.column_step, shift, nullptr)) + shift;
+    const S shift = largest(x, r.columns);
+    const S log_sum = log_of(sum_of_exp<false, S>(x, r.columns, shift, nullptr));
+    const Wide<S> first = Wide<S>::splat(&shift), second = Wide<S>::splat(&log_sum);
+    map_row(static_cast<S*>(out) + i * r.row_step, r.columns, [&](Wide<S> v) { return (v - first) - second; }, x);
   }
+}
+
+template <class S>
+void logsumexp(void* out, const Rows& r, bool) {
+  S* const y = static_cast<S*>(out);
+  if (are_neighbours(r) && r.columns > 0) {
+    Strips<S> strips;
+    return for_strips<S>(r.rows, [&](int64_t first, int64_t n) {
+      const S* x = static_cast<const S*>(r.x) + first;
+      find_shifts(strips, x, n, r);
+      for_packs<S>(
+          n, [&](int64_t i, auto rows) { rows.store(finite_or_zero(rows.load(strips.shift + i)), strips.shift + i); });
+      sum_strip(strips.sum, n, r, [&](int64_t at, int64_t i, auto rows) CR_INLINE_BODY {
+        return exp(rows.load(x + at) - rows.load(strips.shift + i));
+      });
+      for_packs<S>(n, [&](int64_t i, auto rows) {
+        rows.store(log(rows.load(strips.sum + i)) + rows.load(strips.shift + i), y + first + i);
+      });
+    });
+  }
+  logsumexp_of_rows<S>(r, [&](int64_t i, S value) { y[i] = value; });
 }
 
 // ---- Backward ---------------------------------------------------------------------------------------------
 
 /// gx[j] = rule.gradient(gy[j], y[j], sum over j of rule.term(gy[j], y[j])).
 template <class S, class Rule>
-void row_backward(void* gx, const void* gy, const void* y, int64_t rows, int64_t columns) {
-  const S* const g = static_cast<const S*>(gy);
-  const S* const v = static_cast<const S*>(y);
-  S* const out = static_cast<S*>(gx);
-  if (columns <= short_row) {
-    return for_each_group_of_rows<S>(rows, [&]<int N>(int64_t i) {
-      const Lanes<S, N> gs{g + i * columns, columns, 1}, vs{v + i * columns, columns, 1};
-      const Pack<S, N> sum = sum_lanes<S, N>(columns, [&](int64_t j) { return Rule::term(gs[j], vs[j]); });
-      for (int64_t j = 0; j < columns; ++j) Rule::gradient(gs[j], vs[j], sum).scatter(out + i * columns + j, columns);
+void row_backward(void* gx, const Rows& r, const void* y) {
+  if (are_neighbours(r)) {
+    Strips<S> strips;
+    return for_strips<S>(r.rows, [&](int64_t first, int64_t n) {
+      const S* g = static_cast<const S*>(r.x) + first;
+      const S* v = static_cast<const S*>(y) + first;
+      sum_strip(strips.sum, n, r,
+                [&](int64_t at, int64_t, auto rows) { return Rule::term(rows.load(g + at), rows.load(v + at)); });
+      map_strip(static_cast<S*>(gx) + first, n, r, [&](int64_t at, int64_t i, auto rows) CR_INLINE_BODY {
+        return Rule::gradient(rows.load(g + at), rows.load(v + at), rows.load(strips.sum + i));
+      });
     });
   }
-  for (int64_t at = 0; at < rows * columns; at += columns) {
-    const S total = sum_terms<S>(columns, [&](int64_t j, int64_t count) {
-      return Rule::term(load_or_zero(g + at + j, count), load_or_zero(v + at + j, count));
-    });
+  for (int64_t i = 0; i < r.rows; ++i) {
+    const S* g = static_cast<const S*>(r.x) + i * r.row_step;
+    const S* v = static_cast<const S*>(y) + i * r.row_step;
+    const S total = sum_terms<S>(
+        r.columns, [&](int64_t j, auto pack) CR_INLINE_BODY { return Rule::term(pack.load(g + j), pack.load(v + j)); });
     const Wide<S> sum = Wide<S>::splat(&total);
-    map_row(out + at, columns, [&](Wide<S> a, Wide<S> b) { return Rule::gradient(a, b, sum); }, g + at, v + at);
+    map_row(
+        static_cast<S*>(gx) + i * r.row_step, r.columns,
+        [&](Wide<S> a, Wide<S> b) { return Rule::gradient(a, b, sum); }, g, v);
   }
 }
 

@@ -10,6 +10,10 @@
 #include <type_traits>
 #include <utility>
 
+// Left to itself the compiler makes calls of large packs' operations, even of literals.
+#define CR_INLINE [[gnu::always_inline]] inline
+#define CR_INLINE_BODY __attribute__((always_inline))  // of a lambda
+
 namespace chainrule {
 namespace {
 
@@ -60,14 +64,14 @@ struct ArithmeticType<S, true> {
 };
 
 template <class S, int N>
-inline Vector<S, N / 2> half(const Vector<S, N>& v, int which) {
-  Vector<S, N / 2> r;
-  __builtin_memcpy(&r, reinterpret_cast<const char*>(&v) + which * sizeof r, sizeof r);
-  return r;
+CR_INLINE Vector<S, N / 2> half(const Vector<S, N>& v, int which) {
+  return [&]<int... K>(std::integer_sequence<int, K...>) CR_INLINE_BODY {
+    return which ? __builtin_shufflevector(v, v, (N / 2 + K)...) : __builtin_shufflevector(v, v, K...);
+  }(std::make_integer_sequence<int, N / 2>{});
 }
 
 template <class S, int N>
-inline Vector<S, N> join(const Vector<S, N / 2>& lower, const Vector<S, N / 2>& upper) {
+CR_INLINE Vector<S, N> join(const Vector<S, N / 2>& lower, const Vector<S, N / 2>& upper) {
   Vector<S, N> r;
   __builtin_memcpy(&r, &lower, sizeof lower);
   __builtin_memcpy(reinterpret_cast<char*>(&r) + sizeof lower, &upper, sizeof upper);
@@ -76,12 +80,11 @@ inline Vector<S, N> join(const Vector<S, N / 2>& lower, const Vector<S, N / 2>& 
 
 // From a function of the lane number, called for the first `distinct` lanes; the others repeat them.
 template <class S, int N, int distinct = N, class LaneFunction>
-[[gnu::always_inline]] inline Vector<S, N> vector_of(const LaneFunction& lane) {
-  return [&]<int... K>(std::integer_sequence<int, K...>) __attribute__((always_inline)) {
+CR_INLINE Vector<S, N> vector_of(const LaneFunction& lane) {
+  return [&]<int... K>(std::integer_sequence<int, K...>) CR_INLINE_BODY {
     const S value[] = {static_cast<S>(lane(K))...};
-    return [&]<int... L>(std::integer_sequence<int, L...>) __attribute__((always_inline)) {
-      return Vector<S, N>{value[L % distinct]...};
-    }(std::make_integer_sequence<int, N>{});
+    return [&]<int... L>(std::integer_sequence<int, L...>)
+               CR_INLINE_BODY { return Vector<S, N>{value[L % distinct]...}; }(std::make_integer_sequence<int, N>{});
   }(std::make_integer_sequence<int, distinct>{});
 }
 
@@ -95,12 +98,12 @@ inline Vector<int8_t, N> narrow_to_bytes(const Wide& v) {
 }
 
 template <class S, int N>
-[[gnu::always_inline]] inline Vector<S, N> broadcast(S lane) {
-  return vector_of<S, N>([&](int) { return lane; });
+CR_INLINE Vector<S, N> broadcast(S lane) {
+  return vector_of<S, N>([&](int) CR_INLINE_BODY { return lane; });
 }
 
 template <class S, int N>
-inline bool any_bit(const Vector<S, N>& v) {
+CR_INLINE bool any_bit(const Vector<S, N>& v) {
   if constexpr (sizeof v > 16) {
     return any_bit<S, N / 2>(half<S, N>(v, 0) | half<S, N>(v, 1));
   } else {
@@ -117,7 +120,7 @@ template <class V>
 using LaneOf = std::remove_cvref_t<decltype(std::declval<V>()[0])>;
 
 template <class V>
-inline V hardware_sqrt(const V& a) {
+CR_INLINE V hardware_sqrt(const V& a) {
   using S = LaneOf<V>;
   return vector_of<S, sizeof(V) / sizeof(S)>(
       [&](int k) { return sizeof(S) == 4 ? __builtin_sqrtf(a[k]) : __builtin_sqrt(a[k]); });
@@ -125,7 +128,7 @@ inline V hardware_sqrt(const V& a) {
 
 // One rounding where the instruction set can, two where it cannot: never the slow library emulation.
 template <class V>
-inline V multiply_add(const V& a, const V& b, const V& c) {
+CR_INLINE V multiply_add(const V& a, const V& b, const V& c) {
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   using S = LaneOf<V>;
   return vector_of<S, sizeof(V) / sizeof(S)>([&](int k) {
@@ -259,27 +262,27 @@ struct Pack {
   [[gnu::always_inline]] Pack(Raw v) : raw(v) {}
   template <class Literal>
     requires std::is_arithmetic_v<Literal>
-  [[gnu::always_inline]] Pack(Literal literal) : raw(broadcast<S, width>(lane_from_literal<S>(literal))) {}
+  CR_INLINE Pack(Literal literal) : raw(broadcast<S, width>(lane_from_literal<S>(literal))) {}
 
   S operator[](int lane) const { return raw[lane]; }
 
   // -- memory; strides are counted in elements --
-  static Pack load(const S* p) {
+  CR_INLINE static Pack load(const S* p) {
     if constexpr (N < width) return gather(p, 1);
     Pack r;
     __builtin_memcpy(&r.raw, p, sizeof r.raw);
     return r;
   }
-  static Pack splat(const S* p) { return broadcast<S, width>(*p); }
+  CR_INLINE static Pack splat(const S* p) { return broadcast<S, width>(*p); }
   static Pack gather(const S* p, int64_t stride) {
     return from_lanes([&](int k) { return p[k * stride]; });
   }
   // From a function of the lane number.
   template <class LaneFunction>
-  static Pack from_lanes(const LaneFunction& lane) {
+  CR_INLINE static Pack from_lanes(const LaneFunction& lane) {
     return vector_of<S, width, N>(lane);
   }
-  void store(S* p) const {
+  CR_INLINE void store(S* p) const {
     if constexpr (N < width) return scatter(p, 1);
     const Raw v = in_memory_form();
     __builtin_memcpy(p, &v, sizeof v);
@@ -289,17 +292,16 @@ struct Pack {
     for (int k = 0; k < N; ++k) p[k * stride] = v[k];
   }
 
-  static Mask load_mask(const uint8_t* p) {
+  CR_INLINE static Mask load_mask(const uint8_t* p) {
     if constexpr (N < width) return gather_mask(p, 1);
     Bytes b;
     __builtin_memcpy(&b, p, sizeof b);
     return mask_of_bytes(b);
   }
-  static Mask splat_mask(const uint8_t* p) { return mask_of_bytes(broadcast<int8_t, width>(static_cast<int8_t>(*p))); }
   static Mask gather_mask(const uint8_t* p, int64_t stride) {
     return mask_of_bytes(vector_of<int8_t, width, N>([&](int k) { return p[k * stride]; }));
   }
-  static void store_mask(Mask m, uint8_t* p) {
+  CR_INLINE static void store_mask(Mask m, uint8_t* p) {
     if constexpr (N < width) return scatter_mask(m, p, 1);
     const Bytes b = bytes_of_mask(m);
     __builtin_memcpy(p, &b, sizeof b);
@@ -310,25 +312,25 @@ struct Pack {
   }
 
   // -- arithmetic --
-  friend Pack operator-(Pack a) { return (Raw)(-(Arithmetic)a.raw); }
-  friend Pack operator+(Pack a, Pack b) { return (Raw)((Arithmetic)a.raw + (Arithmetic)b.raw); }
-  friend Pack operator-(Pack a, Pack b) { return (Raw)((Arithmetic)a.raw - (Arithmetic)b.raw); }
-  friend Pack operator*(Pack a, Pack b) { return (Raw)((Arithmetic)a.raw * (Arithmetic)b.raw); }
-  friend Pack operator/(Pack a, Pack b)
+  CR_INLINE friend Pack operator-(Pack a) { return (Raw)(-(Arithmetic)a.raw); }
+  CR_INLINE friend Pack operator+(Pack a, Pack b) { return (Raw)((Arithmetic)a.raw + (Arithmetic)b.raw); }
+  CR_INLINE friend Pack operator-(Pack a, Pack b) { return (Raw)((Arithmetic)a.raw - (Arithmetic)b.raw); }
+  CR_INLINE friend Pack operator*(Pack a, Pack b) { return (Raw)((Arithmetic)a.raw * (Arithmetic)b.raw); }
+  CR_INLINE friend Pack operator/(Pack a, Pack b)
     requires is_floating
   {
     return a.raw / b.raw;
   }
-  friend Pack fma(Pack a, Pack b, Pack c) {
+  CR_INLINE friend Pack fma(Pack a, Pack b, Pack c) {
     if constexpr (is_floating) return multiply_add(a.raw, b.raw, c.raw);
     else return a * b + c;
   }
-  friend Pack sqrt(Pack a)
+  CR_INLINE friend Pack sqrt(Pack a)
     requires is_floating
   {
     return hardware_sqrt(a.raw);
   }
-  friend Pack abs(Pack a) {
+  CR_INLINE friend Pack abs(Pack a) {
     if constexpr (is_floating) return from_bits(a.bits() & ~Pack(-0.0).bits());
     else if constexpr (is_boolean) return a;
     else return select(a < 0, -a, a);
@@ -339,51 +341,51 @@ struct Pack {
   }
 
   // -- comparisons; every one but not_equal is false for NaN --
-  friend Mask operator>(Pack a, Pack b) { return {a.raw > b.raw}; }
-  friend Mask operator<(Pack a, Pack b) { return {a.raw < b.raw}; }
-  friend Mask operator>=(Pack a, Pack b) { return {a.raw >= b.raw}; }
-  friend Mask operator<=(Pack a, Pack b) { return {a.raw <= b.raw}; }
-  friend Mask equal(Pack a, Pack b) { return {a.raw == b.raw}; }
-  friend Mask not_equal(Pack a, Pack b) { return {a.raw != b.raw}; }
-  friend Mask isnan(Pack a) {
+  CR_INLINE friend Mask operator>(Pack a, Pack b) { return {a.raw > b.raw}; }
+  CR_INLINE friend Mask operator<(Pack a, Pack b) { return {a.raw < b.raw}; }
+  CR_INLINE friend Mask operator>=(Pack a, Pack b) { return {a.raw >= b.raw}; }
+  CR_INLINE friend Mask operator<=(Pack a, Pack b) { return {a.raw <= b.raw}; }
+  CR_INLINE friend Mask equal(Pack a, Pack b) { return {a.raw == b.raw}; }
+  CR_INLINE friend Mask not_equal(Pack a, Pack b) { return {a.raw != b.raw}; }
+  CR_INLINE friend Mask isnan(Pack a) {
     if constexpr (is_floating) return {a.raw != a.raw};
     else return {SignedRaw{}};
   }
-  friend Pack select(Mask m, Pack a, Pack b) { return m.raw ? a.raw : b.raw; }
+  CR_INLINE friend Pack select(Mask m, Pack a, Pack b) { return m.raw ? a.raw : b.raw; }
 
   // The larger and the smaller; NaN if either is NaN.
-  friend Pack max_or_nan(Pack a, Pack b) { return select((a > b) | isnan(a), a, b); }
-  friend Pack min_or_nan(Pack a, Pack b) { return select((a < b) | isnan(a), a, b); }
+  CR_INLINE friend Pack max_or_nan(Pack a, Pack b) { return select((a > b) | isnan(a), a, b); }
+  CR_INLINE friend Pack min_or_nan(Pack a, Pack b) { return select((a < b) | isnan(a), a, b); }
 
   // -- reductions over the lanes: the upper half onto the lower half until one lane is left --
-  friend S reduce_add(Pack a) {
+  CR_INLINE friend S reduce_add(Pack a) {
     return reduce(a, [](auto lower, auto upper) { return lower + upper; });
   }
-  friend S reduce_max(Pack a) {
+  CR_INLINE friend S reduce_max(Pack a) {
     return reduce(a, [](auto lower, auto upper) { return max_or_nan(lower, upper); });
   }
-  friend S reduce_min(Pack a) {
+  CR_INLINE friend S reduce_min(Pack a) {
     return reduce(a, [](auto lower, auto upper) { return min_or_nan(lower, upper); });
   }
 
   // -- bit patterns, for the exponent arithmetic of simd_math.h --
   SignedRaw bits() const { return (SignedRaw)raw; }
-  static Pack from_bits(SignedRaw b) { return (Raw)b; }
+  CR_INLINE static Pack from_bits(SignedRaw b) { return (Raw)b; }
 
  private:
   Raw in_memory_form() const {
     if constexpr (is_boolean) return (Raw)((raw != 0) & 1);
     else return raw;
   }
-  static Mask mask_of_bytes(Bytes b) { return {__builtin_convertvector(b, SignedRaw) != 0}; }
+  CR_INLINE static Mask mask_of_bytes(Bytes b) { return {__builtin_convertvector(b, SignedRaw) != 0}; }
   static Bytes bytes_of_mask(Mask m) { return narrow_to_bytes<width>(m.raw) & 1; }
 
   template <class Combine>
-  static S reduce(Pack a, const Combine& combine) {
+  CR_INLINE static S reduce(Pack a, const Combine& combine) {
     if constexpr (N == 1) return a.raw[0];
     else return Pack<S, N / 2>::reduce(combine(a.half_of_lanes(0), a.half_of_lanes(1)), combine);
   }
-  Pack<S, N / 2> half_of_lanes(int which) const {
+  CR_INLINE Pack<S, N / 2> half_of_lanes(int which) const {
     if constexpr (N / 2 < register_lanes<S, N / 2>) {
       return Pack<S, N / 2>::from_lanes([&](int k) { return raw[which * (N / 2) + k]; });
     } else {

@@ -38,11 +38,11 @@ constexpr double by_precision(double single, double dual) {
 
 // c[0] + c[1] x + ... by Horner's rule.
 template <class S, int N>
-inline Pack<S, N> polynomial(Pack<S, N>, double c) {
+CR_INLINE Pack<S, N> polynomial(Pack<S, N>, double c) {
   return c;
 }
 template <class S, int N, class... Rest>
-inline Pack<S, N> polynomial(Pack<S, N> x, double c, Rest... rest) {
+CR_INLINE Pack<S, N> polynomial(Pack<S, N> x, double c, Rest... rest) {
   return fma(x, polynomial(x, rest...), c);
 }
 
@@ -77,7 +77,7 @@ inline bool hardware_scale(D2& v, const D2& n) { return v = __builtin_ia32_scale
 // value * 2^n, n given as a float with rounding_shift still on it. In two factors, so that the result may
 // overflow or become subnormal with one rounding.
 template <class S, int N>
-[[gnu::always_inline]] inline Pack<S, N> scale_by_power_of_two(Pack<S, N> value, Pack<S, N> shifted_n) {
+CR_INLINE Pack<S, N> scale_by_power_of_two(Pack<S, N> value, Pack<S, N> shifted_n) {
   using P = Pack<S, N>;
   using Format = FloatFormat<S>;
   const P shift = rounding_shift<S>;
@@ -92,7 +92,7 @@ template <class S, int N>
 // exp(x) = 2^n exp(r), x = n log(2) + r with |r| <= log(2) / 2; log(2) is subtracted in two parts, the first
 // so short that n times it is exact (Cody and Waite, Software Manual for the Elementary Functions, 1980).
 template <class S, int N>
-[[gnu::always_inline]] inline Pack<S, N> exp(Pack<S, N> x) {
+CR_INLINE Pack<S, N> exp(Pack<S, N> x) {
   using P = Pack<S, N>;
   constexpr double all_underflows = by_precision<S>(-104, -746);
   constexpr double all_overflows = by_precision<S>(89, 710);
@@ -114,7 +114,7 @@ template <class S, int N>
 
 // Of the absolute value, so that exp never overflows and the far left tail keeps its relative accuracy.
 template <class S, int N>
-[[gnu::always_inline]] inline Pack<S, N> sigmoid(Pack<S, N> x) {
+CR_INLINE Pack<S, N> sigmoid(Pack<S, N> x) {
   const Pack<S, N> e = exp(-abs(x));
   return select(x >= 0, 1, e) / (1 + e);
 }
@@ -125,7 +125,7 @@ template <class S, int N>
 // with s = f / (2 + f), log(1 + f) = 2 atanh(s) = f - f^2 / 2 + s (f^2 / 2 + s^2 R(s^2)), the arrangement of
 // Sun's fdlibm (1993), in which every rounding but the last is of a small term.
 template <class S, int N>
-inline Pack<S, N> log_of_parts(Pack<S, N> f, Pack<S, N> e) {
+CR_INLINE Pack<S, N> log_of_parts(Pack<S, N> f, Pack<S, N> e) {
   using P = Pack<S, N>;
   constexpr double log2_head = by_precision<S>(0x1.62e4p-1, 0x1.62e42fefp-1);
   constexpr double log2_tail = by_precision<S>(0x1.7f7d1cp-20, 0x1.473de6af278edp-34);
@@ -146,7 +146,7 @@ inline Pack<S, N> log_of_parts(Pack<S, N> f, Pack<S, N> e) {
 }
 
 template <class S, int N>
-inline Pack<S, N> log(Pack<S, N> x) {
+CR_INLINE Pack<S, N> log(Pack<S, N> x) {
   using P = Pack<S, N>;
   using Format = FloatFormat<S>;
   using Unsigned = UnsignedRaw<S, N>;
@@ -176,7 +176,7 @@ inline Pack<S, N> log(Pack<S, N> x) {
 
 // Near zero an odd polynomial, elsewhere 1 - 2 / (exp(2x) + 1): there the error of exp is damped.
 template <class S, int N>
-inline Pack<S, N> tanh(Pack<S, N> x) {
+CR_INLINE Pack<S, N> tanh(Pack<S, N> x) {
   using P = Pack<S, N>;
   const P a = abs(x);
   const P z = a * a;
@@ -211,7 +211,7 @@ constexpr double largest_reduced_angle = 0x1p19;
 // of pi/2 in range. What each subtraction rounds off is kept (Dekker's fast two-sum) and returned as the
 // tail.
 template <int N>
-inline QuarterTurns<double, N> quarter_turns(Pack<double, N> angle) {
+CR_INLINE QuarterTurns<double, N> quarter_turns(Pack<double, N> angle) {
   using P = Pack<double, N>;
   const P shifted_n = fma(angle, 0.6366197723675814, rounding_shift<double>);
   const P n = shifted_n - rounding_shift<double>;
@@ -234,7 +234,7 @@ struct SingleQuarterTurns {
   Vector<int32_t, N> quadrant;
 };
 template <int N>
-inline SingleQuarterTurns<N> single_quarter_turns(const Vector<float, N>& angle) {
+CR_INLINE SingleQuarterTurns<N> single_quarter_turns(const Vector<float, N>& angle) {
   using Doubles = Vector<double, N>;
   if constexpr (sizeof(Doubles) > vector_bytes) {
     const auto lower = single_quarter_turns<N / 2>(half<float, N>(angle, 0));
@@ -252,13 +252,13 @@ inline SingleQuarterTurns<N> single_quarter_turns(const Vector<float, N>& angle)
   }
 }
 template <int N>
-inline QuarterTurns<float, N> quarter_turns(Pack<float, N> angle) {
+CR_INLINE QuarterTurns<float, N> quarter_turns(Pack<float, N> angle) {
   const auto r = single_quarter_turns<Pack<float, N>::width>(angle.raw);
   return {r.head, r.tail, r.quadrant};
 }
 
 template <class S, int N>
-inline Pack<S, N> sin_in_quadrant(const QuarterTurns<S, N>& x) {
+CR_INLINE Pack<S, N> sin_in_quadrant(const QuarterTurns<S, N>& x) {
   using P = Pack<S, N>;
   const P z = x.head * x.head;
   P p;  // (sin(r) / r - 1) / r^2 on |r| <= pi/4, in r^2: 2^-28, 2^-58
@@ -272,7 +272,7 @@ inline Pack<S, N> sin_in_quadrant(const QuarterTurns<S, N>& x) {
 }
 
 template <class S, int N>
-inline Pack<S, N> cos_in_quadrant(const QuarterTurns<S, N>& x) {
+CR_INLINE Pack<S, N> cos_in_quadrant(const QuarterTurns<S, N>& x) {
   using P = Pack<S, N>;
   const P z = x.head * x.head;
   P p;  // (cos(r) - 1 + r^2 / 2) / r^4 on |r| <= pi/4, in r^2: 2^-33, 2^-64
@@ -297,7 +297,7 @@ inline S libm_sin(S x) {
 // sin(x) for first_quadrant 0, sin(x + pi/2) = cos(x) for 1: odd quadrants use the other polynomial,
 // quadrants 2 and 3 the other sign.
 template <int first_quadrant, class S, int N>
-inline Pack<S, N> sin_from(Pack<S, N> x) {
+CR_INLINE Pack<S, N> sin_from(Pack<S, N> x) {
   using P = Pack<S, N>;
   const P a = abs(x);
   const QuarterTurns<S, N> turns = quarter_turns(a);

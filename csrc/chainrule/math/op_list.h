@@ -18,7 +18,7 @@ using StructuredOps =
            struct Matmul, struct Linear,  // linear algebra
            struct Cat, struct Gather, struct ScatterZeros, struct Index, struct IndexZeros,  // joining, indexing
            struct Conv2d, struct Conv2dInput, struct Conv2dWeight, struct MaxPool2d,  // convolution, pooling
-           struct CrossEntropy,  // losses
+           struct CrossEntropy, struct MseLoss,  // losses
            struct LayerNorm, struct Tril, struct ScaledDotProductAttention, struct Embedding>;  // transformers
 
 using AllOps = Concat<ElementwiseOps, StructuredOps>::type;  // so elementwise ids index the kernel tables directly

@@ -239,16 +239,10 @@ Tensor nonzero(const Tensor& mask) {
 
 // ---- Losses ----
 
-Tensor mse_loss(const Tensor& input, const Tensor& target) {
-  if (!same(input.shape(), target.shape()))
-    fail(ErrorKind::shape, "mse_loss",
-         "input has shape " + to_string(input.shape()) + ", target has shape " + to_string(target.shape()),
-         "they must be equal");
-  return mean(square(input - target));
-}
+Tensor mse_loss(const Tensor& input, const Tensor& target) { return Tensor::call(MseLoss{}, input, target); }
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target) {
-  return mean(Tensor::call(CrossEntropy{}, logits, target));
+  return Tensor::call(CrossEntropy{.mean = true}, logits, target);
 }
 
 }  // namespace chainrule

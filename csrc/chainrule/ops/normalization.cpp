@@ -1,7 +1,6 @@
 #include "chainrule/ops/normalization.h"
 
 #include "chainrule/autograd/elementwise.h"
-#include "chainrule/kernels/copy.h"
 #include "chainrule/ops/reduce.h"
 
 namespace chainrule {
@@ -15,41 +14,54 @@ void check(const Meta& x, int64_t dim, std::string_view op) {
   normalize_dim(dim, x.shape.size(), op);
 }
 
-// x with `dim` last and dense, and y as it looks from there.
-Tensor dim_last(const Tensor& x, int dim) { return x.ndim() ? Permute::swap(x.ndim(), dim, x.ndim() - 1).view(x) : x; }
 Tensor dense(const Tensor& x) { return x.is_contiguous() ? x : installed().contiguous_copy(x); }
 
-Rows rows_of(const Tensor& x) {
-  const int64_t columns = x.ndim() ? x.shape().back() : 1;
-  return {x.data(), columns ? x.numel() / columns : 0, columns, columns, 1};
-}
+// A dense tensor as matrices one after the other, whose rows run along dims [first, last]: `count` matrices.
+struct Matrices {
+  Rows rows;
+  int64_t count;
 
-void copy_into(const Tensor& y, const Tensor& x) {
-  copy_strided(y.data(), y.dtype(), y.strides(), x.data(), x.dtype(), x.strides(), x.shape());
-}
+  Matrices(const Tensor& x, int first, int last) {
+    int64_t inner = 1, columns = 1;
+    count = 1;
+    for (int d = 0; d < x.ndim(); ++d) (d < first ? count : d <= last ? columns : inner) *= x.size(d);
+    rows = {x.data(), inner, 1, columns, inner};
+    if (inner != 1) return;
+    rows = {x.data(), count, columns, columns, 1};
+    count = 1;
+  }
+
+  /// body(rows, offset of their first element, index of the first row) for chunks that together are all rows.
+  template <class Body>
+  void each_chunk(int64_t element_size, const Body& body) const {
+    const RowChunks chunks(rows.rows, rows.columns, rows.column_step != 1);
+    const int64_t size = rows.rows * rows.columns;
+    for_blocks(count * chunks.count, 4 * count * size, [&](int64_t block) noexcept {  // exp costs more than a sum
+      const int64_t matrix = block / chunks.count, first = block % chunks.count * chunks.rows;
+      Rows part = rows;
+      part.rows = std::min(chunks.rows, rows.rows - first);
+      const int64_t offset = (matrix * size + first * rows.row_step) * element_size;
+      part.x = static_cast<const char*>(rows.x) + offset;
+      body(part, offset, matrix * rows.rows + first);
+    });
+  }
+};
 
 void apply_rows(RowKernel kernel, const Tensor& x, int dim, const Tensor& y) {
-  const Tensor from = dense(dim_last(x, dim)), to = dim_last(y, dim);
-  const Tensor result = to.is_contiguous() ? to : Tensor::empty(to.dtype(), to.shape());
-  const int64_t size = size_of(x.dtype());
-  const Rows all = rows_of(from);
-  for_row_chunks(all, size, [&](const Rows& part, int64_t first) noexcept {
-    kernel(static_cast<char*>(result.data()) + first * all.columns * size, part);
+  if (y.numel() == 0) return;
+  const Tensor from = dense(x);
+  Matrices(from, dim, dim).each_chunk(size_of(x.dtype()), [&](const Rows& part, int64_t offset, int64_t) noexcept {
+    kernel(static_cast<char*>(y.data()) + offset, part);
   });
-  if (!to.is_contiguous()) copy_into(to, result);
 }
 
 Tensor apply_rows_backward(RowBackwardKernel kernel, const Tensor& gy, const Tensor& y, int dim) {
-  const Tensor g = dense(dim_last(gy, dim)), out = dense(dim_last(y, dim));
-  const Tensor gx = Tensor::empty(g.dtype(), g.shape());
-  const int64_t size = size_of(g.dtype());
-  const Rows all = rows_of(g);
-  for_row_chunks(all, size, [&](const Rows& part, int64_t first) noexcept {
-    const int64_t at = first * all.columns * size;
-    kernel(static_cast<char*>(gx.data()) + at, part.x, static_cast<const char*>(out.data()) + at, part.rows,
-           all.columns);
+  const Tensor g = dense(gy), out = dense(y), gx = Tensor::empty(g.dtype(), g.shape());
+  if (gx.numel() == 0) return gx;
+  Matrices(g, dim, dim).each_chunk(size_of(g.dtype()), [&](const Rows& part, int64_t offset, int64_t) noexcept {
+    kernel(static_cast<char*>(gx.data()) + offset, part, static_cast<const char*>(out.data()) + offset);
   });
-  return dim_last(gx, dim);
+  return gx;
 }
 
 }  // namespace
@@ -76,19 +88,26 @@ Meta LogSumExp::infer(const Meta& x) const {
   require_floating(x, info.name);
   return {x.dtype, reduced(x.shape, dim, keepdim, info.name)};
 }
-// The reduced dims go last, so that each result is one row.
+// Dims that are not side by side are first brought to the end.
 void LogSumExp::forward(const Tensor& x, Tensor& y) const {
   const uint32_t mask = dim_mask(dim, x.ndim(), info.name);
+  if (y.numel() == 0) return;
+  int first = x.ndim(), last = -1, reduced_dims = 0;
   Permute order;
   for (int pass = 0; pass < 2; ++pass)
-    for (int d = 0; d < x.ndim(); ++d)
-      if (static_cast<int>(mask >> d & 1) == pass) order.dims.push_back(d);
-  const Tensor from = dense(order.view(x));
-  const int64_t columns = reduced_count(x.shape(), dim, info.name), size = size_of(x.dtype());
-  const Rows all{from.data(), y.numel(), columns, columns, 1};
+    for (int d = 0; d < x.ndim(); ++d) {
+      if (static_cast<int>(mask >> d & 1) != pass) continue;
+      order.dims.push_back(d);
+      if (pass == 0) continue;
+      first = std::min(first, d), last = d, ++reduced_dims;
+    }
+  const bool side_by_side = last - first + 1 == reduced_dims;
+  const Tensor from = dense(side_by_side ? x : order.view(x));
+  const Matrices all(from, side_by_side ? first : x.ndim() - reduced_dims, side_by_side ? last : x.ndim() - 1);
+  const int64_t size = size_of(x.dtype());
   const ReduceKernel kernel = active_kernels().rows.logsumexp[index_of(x.dtype())];
-  for_row_chunks(all, size, [&](const Rows& part, int64_t first) noexcept {
-    kernel(static_cast<char*>(y.data()) + first * size, part, false);
+  all.each_chunk(size, [&](const Rows& part, int64_t, int64_t row) noexcept {
+    kernel(static_cast<char*>(y.data()) + row * size, part, false);
   });
 }
 

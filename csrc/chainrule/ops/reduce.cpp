@@ -1,7 +1,7 @@
 #include "chainrule/ops/reduce.h"
 
 #include <array>
-#include <cstring>
+#include <tuple>
 
 namespace chainrule {
 
@@ -39,48 +39,69 @@ struct Dims {
   }
 };
 
-constexpr int64_t long_row = 1 << 17;  // a single row this long is cut into pieces that threads share
-constexpr int64_t piece = 1 << 15;
+// A reduction as blocks of threads: for each of `outer` positions `rows` rows, each folded `folds` times over
+// `columns`.
+struct Plan {
+  Dims kept, folded;
+  int64_t rows, row_step, columns, column_step, outer, folds;
 
-// One long row: partial results of fixed pieces, then the reduction of those.
-void reduce_long_row(ReduceKernel kernel, const Rows& row, int64_t element_size, DType dtype, void* y) {
-  const int64_t pieces = (row.columns + piece - 1) / piece;
-  const Shape shape{pieces};
-  const Tensor partial = Tensor::empty(dtype, shape);
+  Plan(const Tensor& x, uint32_t mask) {
+    for (int d = 0; d < x.ndim(); ++d) (mask >> d & 1 ? folded : kept).append(x.size(d), x.strides()[d]);
+    std::tie(rows, row_step) = kept.pop();
+    std::tie(columns, column_step) = folded.pop();
+    outer = numel_of(kept.sizes);
+    folds = numel_of(folded.sizes);
+    if (folds == 0)
+      folded = {}, columns = 0, folds = 1;  // with no element at all the kernel still runs once, over no columns
+  }
+};
+
+constexpr int64_t piece_elements = 1 << 15;   // of a few long rows, which threads share piece by piece
+constexpr int64_t piece_columns = 128;        // pieces are multiples of it
+constexpr int64_t pieces_worth = 4;
+
+/// The columns of one piece, or all of them where rows alone give the threads enough to share.
+int64_t columns_of_piece(const Plan& p) {
+  const int64_t at_once = p.rows * p.outer * p.folds;
+  if (p.outer != 1 || p.folds != 1 || at_once > piece_elements / 2 ||
+      p.columns * at_once < pieces_worth * piece_elements)
+    return p.columns;
+  const bool neighbours = p.row_step == 1 && p.column_step != 1;
+  if (!neighbours && p.rows >= 2 * pieces_worth) return p.columns;
+  const int64_t columns = piece_elements / at_once / piece_columns * piece_columns;
+  return std::max(columns, piece_columns);
+}
+
+// Partial results of fixed pieces of the columns, then the reduction of those.
+void reduce_pieces(ReduceKernel kernel, const Tensor& x, const Plan& p, int64_t piece, const Tensor& y) {
+  const int64_t pieces = (p.columns + piece - 1) / piece, size = size_of(x.dtype());
+  const Tensor partial = Tensor::empty(x.dtype(), Shape{pieces, p.rows});
   parallel_for(pieces, [&](int64_t block) noexcept {
-    Rows part = row;
-    part.x = static_cast<const char*>(row.x) + block * piece * row.column_step * element_size;
-    part.columns = std::min(piece, row.columns - block * piece);
-    kernel(static_cast<char*>(partial.data()) + block * element_size, part, false);
+    const Rows part{static_cast<const char*>(x.data()) + block * piece * p.column_step * size, p.rows, p.row_step,
+                    std::min(piece, p.columns - block * piece), p.column_step};
+    kernel(static_cast<char*>(partial.data()) + block * p.rows * size, part, false);
   });
-  kernel(y, {partial.data(), 1, pieces, pieces, 1}, false);
+  kernel(y.data(), {partial.data(), p.rows, 1, pieces, p.rows}, false);
 }
 
 }  // namespace
 
 void reduce_with(ReduceKernel kernel, const Tensor& x, uint32_t mask, const Tensor& y) {
   if (y.numel() == 0) return;
-  Dims kept, folded;
-  for (int d = 0; d < x.ndim(); ++d) (mask >> d & 1 ? folded : kept).append(x.size(d), x.strides()[d]);
+  const Plan p(x, mask);
+  const int64_t piece = columns_of_piece(p);
+  if (piece < p.columns) return reduce_pieces(kernel, x, p, piece, y);
   const int64_t size = size_of(x.dtype());
-  const auto [rows, row_step] = kept.pop();
-  const auto [columns, column_step] = folded.pop();
-  const int64_t outer = numel_of(kept.sizes), folds = numel_of(folded.sizes);
-  char* out = static_cast<char*>(y.data());
-  if (rows == 1 && outer == 1 && folds == 1 && columns >= long_row) {
-    reduce_long_row(kernel, {x.data(), 1, row_step, columns, column_step}, size, x.dtype(), out);
-    return;
-  }
-  for (int64_t i = 0; i < outer; ++i) {
-    // With no fold at all (an empty reduction) the kernel still runs once, over no columns.
-    for (int64_t j = 0; j < std::max<int64_t>(folds, 1); ++j) {
-      const Rows all{static_cast<const char*>(x.data()) + (kept.offset(i) + (folds ? folded.offset(j) : 0)) * size,
-                     rows, row_step, folds ? columns : 0, column_step};
-      for_row_chunks(all, size, [&](const Rows& part, int64_t first) noexcept {
-        kernel(out + (i * rows + first) * size, part, j > 0);
-      });
+  const RowChunks chunks(p.rows, p.columns * p.folds, p.row_step == 1 && p.column_step != 1);
+  for_blocks(p.outer * chunks.count, p.outer * p.rows * p.columns * p.folds, [&](int64_t block) noexcept {
+    const int64_t i = block / chunks.count, first = block % chunks.count * chunks.rows;
+    const int64_t rows = std::min(chunks.rows, p.rows - first);
+    for (int64_t j = 0; j < p.folds; ++j) {
+      const int64_t at = p.kept.offset(i) + p.folded.offset(j) + first * p.row_step;
+      kernel(static_cast<char*>(y.data()) + (i * p.rows + first) * size,
+             {static_cast<const char*>(x.data()) + at * size, rows, p.row_step, p.columns, p.column_step}, j > 0);
     }
-  }
+  });
 }
 
 void arg_reduce_with(ArgReduceKernel kernel, const Tensor& x, int dim, const Tensor& y) {
@@ -91,13 +112,15 @@ void arg_reduce_with(ArgReduceKernel kernel, const Tensor& x, int dim, const Ten
   const int64_t columns = x.ndim() ? x.size(dim) : 1, column_step = x.ndim() ? x.strides()[dim] : 1;
   const auto [rows, row_step] = kept.pop();
   const int64_t outer = numel_of(kept.sizes), size = size_of(x.dtype());
-  int64_t* out = y.data<int64_t>();
-  for (int64_t i = 0; i < outer; ++i) {
-    const Rows all{static_cast<const char*>(x.data()) + kept.offset(i) * size, rows, row_step, columns, column_step};
-    for_row_chunks(all, size, [&, rows = rows](const Rows& part, int64_t first) noexcept {
-      kernel(out + i * rows + first, part);
-    });
-  }
+  const RowChunks chunks(rows, columns, row_step == 1 && column_step != 1);
+  for_blocks(outer * chunks.count, outer * rows * columns,
+             [&, rows = rows, row_step = row_step](int64_t block) noexcept {
+               const int64_t i = block / chunks.count, first = block % chunks.count * chunks.rows;
+               const int64_t at = kept.offset(i) + first * row_step;
+               kernel(y.data<int64_t>() + i * rows + first,
+                      {static_cast<const char*>(x.data()) + at * size, std::min(chunks.rows, rows - first), row_step,
+                       columns, column_step});
+             });
 }
 
 }  // namespace chainrule

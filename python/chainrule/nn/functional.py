@@ -172,6 +172,8 @@ def mse_loss(
     _check_reduction("mse_loss", reduction)
     _check_tensors("mse_loss", input, target)
     _check_same_shape("mse_loss", "target", target, input)
+    if weight is None and reduction == "mean" and input.dtype == target.dtype:
+        return ops.mse_loss(input, target)
     losses = ops.square(input - target)
     if weight is None:
         return losses.mean() if reduction == "mean" else _reduce(losses, reduction)
@@ -267,17 +269,19 @@ def cross_entropy(
             )
         return _cross_entropy_of_probabilities(input, target, weight, reduction, label_smoothing)
     _check_classes("cross_entropy", input, target, weight)
-    rows, indices = _rows(input), target.reshape(-1)
+    rows = _rows(input)
+    indices = target if target.ndim == 1 else target.reshape(-1)
     if weight is None and label_smoothing == 0.0:
+        if reduction == "mean":
+            return ops.cross_entropy(rows, indices, ignore_index=ignore_index, mean=True)
         losses = ops.cross_entropy(rows, indices, ignore_index=ignore_index)
-        weights = indices != ignore_index
-    else:
-        log_p = ops.log_softmax(rows, dim=1)
-        losses, weights = _nll_rows("cross_entropy", log_p, indices, weight, ignore_index)
-        if label_smoothing > 0.0:
-            spread = -(log_p if weight is None else log_p * weight).mean(1)
-            spread = ops.where(indices != ignore_index, spread, 0.0)
-            losses = (1.0 - label_smoothing) * losses + label_smoothing * spread
+        return _reduce(losses.reshape(target.shape), reduction)
+    log_p = ops.log_softmax(rows, dim=1)
+    losses, weights = _nll_rows("cross_entropy", log_p, indices, weight, ignore_index)
+    if label_smoothing > 0.0:
+        spread = -(log_p if weight is None else log_p * weight).mean(1)
+        spread = ops.where(indices != ignore_index, spread, 0.0)
+        losses = (1.0 - label_smoothing) * losses + label_smoothing * spread
     return _reduce(losses.reshape(target.shape), reduction, weights)
 
 
