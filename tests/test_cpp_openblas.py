@@ -1,4 +1,4 @@
-"""Matrix products against OpenBLAS, the oracle that CHAINRULE_OPENBLAS=ON links the C++ tests to."""
+"""Matrix products against OpenBLAS, an oracle for the C++ tests: CHAINRULE_OPENBLAS=ON."""
 
 from __future__ import annotations
 
