@@ -2,6 +2,7 @@
 // and panels, in a small and a large workspace.
 #include <cmath>
 
+#include "chainrule/autograd/engine.h"
 #include "chainrule/core/thread_pool.h"
 #include "support.h"
 
@@ -243,4 +244,64 @@ TEST_CASE("the same bits for any number of threads, and for batches one by one")
     for (const auto& result : results) CHECK(result == results[0]);
   }
   set_num_threads(before);
+}
+
+namespace {
+
+Tensor normal(const Shape& shape) {
+  Tensor x = empty(shape, DType::float64);
+  normal_(x, 0, 1);
+  return x;
+}
+
+/// Gradients by the fused rule and by the formulas must agree, up to the order of sums.
+void check_fused(const Tensor& y, std::vector<Tensor> inputs, const Tensor& gy) {
+  const std::vector<Tensor> fused = gradients({&y, 1}, inputs, {&gy, 1}, {.retain_graph = true});
+  const std::vector<Tensor> formulas = gradients({&y, 1}, inputs, {&gy, 1}, {.create_graph = true});
+  for (size_t k = 0; k < inputs.size(); ++k) {
+    CHECK(same(fused[k].shape(), inputs[k].shape()));
+    const std::vector<double> a = chainrule::testing::values_of(fused[k]);
+    const std::vector<double> b = chainrule::testing::values_of(formulas[k]);
+    REQUIRE(a.size() == b.size());
+    for (size_t i = 0; i < a.size(); ++i) CHECK(a[i] == doctest::Approx(b[i]).epsilon(1e-12).scale(1));
+  }
+}
+
+Tensor scalar_like(const Tensor& x) { return full({}, 0.5, x.dtype()); }
+Tensor leaf(const Tensor& x) { return detach(x).requires_grad_(); }
+
+}  // namespace
+
+TEST_CASE("fused gradients of linear: leading dims, views that are not rows, repeated gy") {
+  const Tensor weight = leaf(matrix_transpose(normal({6, 4}))), bias = leaf(normal({4}));
+  const Tensor turned = leaf(transpose(normal({3, 2, 5, 6}), 0, 2));  // (5, 2, 3, 6): no matrix of rows
+  for (const Tensor& x : {leaf(normal({7, 6})), leaf(normal({6})), leaf(normal({2, 3, 6})), turned,
+                          leaf(matrix_transpose(normal({6, 5}))), leaf(expand(normal({6}), Shape{5, 6}))}) {
+    INFO("x " << to_string(x.shape()) << ", strides " << to_string(x.strides()));
+    const Tensor y = linear(x, weight, bias);
+    check_fused(y, {x, weight, bias}, normal(Shape(y.shape())));
+    check_fused(y, {x, weight, bias}, expand(scalar_like(y), y.shape()));
+    if (y.ndim() > 1) check_fused(y, {weight, x}, transpose(normal(Shape(transpose(y, 0, 1).shape())), 0, 1));
+  }
+}
+
+TEST_CASE("fused gradients of matmul: batches, broadcast ones, views") {
+  const struct {
+    Shape a, b;
+  } cases[] = {
+      {{3, 4}, {4, 5}},       {{2, 3, 4}, {4, 5}},          {{3, 4}, {2, 4, 5}},          {{2, 1, 3, 4}, {3, 4, 5}},
+      {{2, 3, 4}, {2, 4, 5}}, {{2, 2, 3, 4}, {2, 2, 4, 5}}, {{2, 2, 3, 4}, {1, 2, 4, 5}}, {{1, 3, 4}, {4, 5}}};
+  for (const auto& c : cases)
+    for (bool turned : {false, true}) {
+      const auto make = [&](const Shape& shape) {
+        if (!turned) return leaf(normal(shape));
+        Shape flipped = shape;
+        std::swap(flipped[flipped.size() - 1], flipped[flipped.size() - 2]);
+        return leaf(matrix_transpose(normal(flipped)));
+      };
+      INFO("a " << to_string(c.a) << ", b " << to_string(c.b) << ", turned " << turned);
+      const Tensor a = make(c.a), b = make(c.b), y = matmul(a, b);
+      check_fused(y, {a, b}, normal(Shape(y.shape())));
+      check_fused(y, {b}, expand(scalar_like(y), y.shape()));
+    }
 }
