@@ -139,9 +139,9 @@ void MaxPool2d::forward(const Tensor& x, std::array<Tensor, 2>& y) const {
              memory.workspace());
   };
   for_blocks((planes + turn - 1) / turn, flops_per_cell * x.numel(), memory, [&](int64_t block) noexcept {
-    const int64_t first = block * turn, last = std::min(planes, first + turn);
-    if (stack) return pool(stacked(w, last - first), first);
-    for (int64_t plane = first; plane < last; ++plane) pool(w, plane);
+    const int64_t first = block * turn, stop = std::min(planes, first + turn);
+    if (stack) return pool(stacked(w, stop - first), first);
+    for (int64_t plane = first; plane < stop; ++plane) pool(w, plane);
   });
 }
 
