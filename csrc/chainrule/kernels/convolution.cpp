@@ -98,6 +98,24 @@ inline void unload_row(S* y, int64_t y_step, const S* sums, int64_t columns, boo
   });
 }
 
+/// The rows of one result channel in a band. Rows that follow one another are written in whole vectors, each spilling
+/// into the rows that are written after it.
+template <class S>
+inline void unload_channel(S* y, Pair y_step, const S* sums, int64_t sums_step, int64_t rows, int64_t columns,
+                           bool first, S bias) {
+  constexpr int64_t width = lanes<S>;
+  const bool dense = y_step.width == 1 && y_step.height == columns;
+  if (dense && sums_step == columns) return unload_row(y, 1, sums, rows * columns, first, bias);
+  const int64_t whole = (columns + width - 1) / width * width;
+  const Wide<S> added = Wide<S>::splat(&bias);
+  int64_t r = 0;
+  if (dense && first)
+    for (; r * columns + whole <= rows * columns; ++r)
+      for (int64_t j = 0; j < whole; j += width)
+        (Wide<S>::load(sums + r * sums_step + j) + added).store(y + r * columns + j);
+  for (; r < rows; ++r) unload_row(y + r * y_step.height, y_step.width, sums + r * sums_step, columns, first, bias);
+}
+
 template <class S>
 void correlate(const Correlation& c, Band band, int64_t first_block, int64_t last_block, const void* x_memory,
                const void* weight_memory, const void* bias_memory, void* y_memory, Workspace workspace) {
@@ -128,10 +146,9 @@ void correlate(const Correlation& c, Band band, int64_t first_block, int64_t las
                            w.tap_count, weight + (block.first * c.channels + channel * block.count) * w.tap_count};
       correlate_block(chunk, block.count, q_count, sums, sums_step);
       for (int64_t i = 0; i < block.count; ++i)
-        for (int64_t r = 0; r < band.rows; ++r)
-          unload_row(y + (block.first + i) * c.y_channel_step + (band.row + r) * c.y_step.height, c.y_step.width,
-                     sums + i * sums_step + r * row_length, w.columns, channel == 0,
-                     bias ? bias[block.first + i] : S(0));
+        unload_channel(y + (block.first + i) * c.y_channel_step + band.row * c.y_step.height, c.y_step,
+                       sums + i * sums_step, row_length, band.rows, w.columns, channel == 0,
+                       bias ? bias[block.first + i] : S(0));
     }
     channel += channels;
   } while (channel < c.channels);

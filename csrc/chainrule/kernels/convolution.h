@@ -79,9 +79,10 @@ using WeightGradientKernel = void (*)(const WeightGradient& g, int64_t first_cha
 /// total[i] = partials[i] + partials[n + i] + ..., i < n.
 using AddPartialsKernel = void (*)(void* total, const void* partials, int64_t blocks, int64_t n);
 
-/// Largest cell of every window of one plane, and its position in the plane; NaN is the largest. The border never wins.
-using MaxPoolKernel = void (*)(const Windows& windows, Band band, const void* x, void* y, int64_t* position,
-                               Workspace workspace);
+/// Largest cell of every window of a plane, and its position in it; NaN is the largest. The border never wins. Planes
+/// whose windows do not cross from one into the next may come as one tall plane of so many result rows each.
+using MaxPoolKernel = void (*)(const Windows& windows, Band band, int64_t rows_of_plane, const void* x, void* y,
+                               int64_t* position, Workspace workspace);
 /// gx = 0, then gx[position[i]] += gy[i], plane by plane.
 using MaxPoolBackwardKernel = void (*)(void* gx, int64_t gx_plane, const void* gy, const int64_t* position,
                                        int64_t gy_plane, int64_t planes);
@@ -119,7 +120,7 @@ inline int64_t weight_gradient_bytes(const Windows& w, int64_t band, int64_t out
 }
 
 inline int64_t max_pool_bytes(const Windows& w, int64_t band, int64_t size) {
-  const int64_t results = 2 * (band * plane_columns(w) + 2 * vector_padding);
+  const int64_t results = 3 * (band * plane_columns(w) + 2 * vector_padding);
   return (w.tap_count + vector_padding) * 8 * 2 + size * (results + plane_size(w, band) + 2 * vector_padding);
 }
 

@@ -50,21 +50,30 @@ inline Vector<S, sizeof...(L)> even_lanes(const S* from, std::integer_sequence<i
   return __builtin_shufflevector(a, b, (2 * L)...);
 }
 
-/// to[j] = from[j * step]; reads nothing past the last element.
+/// to[j] = from[j], j < count, and nothing else is touched.
 template <class S>
-inline void copy_row(S* to, const S* from, int64_t step, int64_t count) {
+inline void copy_careful(S* to, const S* from, int64_t count) {
+  for_each_pack<S>(count, [&](auto pack, int64_t j) { decltype(pack)::load(from + j).store(to + j); });
+}
+
+/// to[j] = from[j * step], j < count. Whole vectors are read and written where no read passes `end`: what lies behind
+/// the row in `to` is overwritten, so rows are copied in ascending order.
+template <class S>
+inline void copy_row(S* to, const S* from, int64_t step, int64_t count, const S* end) {
   constexpr int width = lanes<S>;
-  if (step == 1) {
-    for_each_pack<S>(count, [&](auto pack, int64_t j) { decltype(pack)::load(from + j).store(to + j); });
-    return;
-  }
-  int64_t j = 0;
-  if (step == 2)
-    for (; j + width < count; j += width) {
+  const int64_t whole = (count + width - 1) / width * width;
+  if (step == 1 && end - from >= whole) {
+    for (int64_t j = 0; j < whole; j += width) Wide<S>::load(from + j).store(to + j);
+  } else if (step == 1) {
+    copy_careful(to, from, count);
+  } else if (step == 2 && end - from >= 2 * whole) {
+    for (int64_t j = 0; j < whole; j += width) {
       const auto v = even_lanes<S>(from + 2 * j, std::make_integer_sequence<int, width>{});
       __builtin_memcpy(to + j, &v, sizeof v);
     }
-  for (; j < count; ++j) to[j] = from[j * step];
+  } else {
+    for (int64_t j = 0; j < count; ++j) to[j] = from[j * step];
+  }
 }
 
 /// Where [0, count) meets { i : 0 <= i * step + start < size }.
@@ -79,9 +88,9 @@ inline Inside inside(int64_t start, int64_t step, int64_t size, int64_t count) {
   return {begin, end < begin ? begin : end};
 }
 
-/// One phase of one plane; `filler` stands outside of the image.
+/// One phase of one plane; `filler` stands outside of the image. Nothing is read from `end` on.
 template <class S>
-inline void copy_phase(S* to, const S* x, const Windows& w, Band band, int64_t a, int64_t b, S filler) {
+inline void copy_phase(S* to, const S* x, const S* end, const Windows& w, Band band, int64_t a, int64_t b, S filler) {
   const int64_t columns = plane_columns(w), rows = band.rows + w.reach.height;
   const int64_t left = b - w.border.width, top = band.row * w.step.height + a - w.border.height;
   const Inside across = inside(left, w.step.width, w.width, columns), down = inside(top, w.step.height, w.height, rows);
@@ -90,21 +99,21 @@ inline void copy_phase(S* to, const S* x, const Windows& w, Band band, int64_t a
     S* row = to + u * columns;
     const S* from = x + (top + u * w.step.height) * w.width + left;
     fill_row(row, across.begin, filler);
-    copy_row(row + across.begin, from + across.begin * w.step.width, w.step.width, across.end - across.begin);
+    copy_row(row + across.begin, from + across.begin * w.step.width, w.step.width, across.end - across.begin, end);
     fill_row(row + across.end, columns - across.end, filler);
   }
   fill_row(to + down.end * columns, (rows - down.end) * columns, filler);
 }
 
-/// `count` planes, one after another; what lies past them is filled, too, as far as vectors may read.
+/// `count` planes, one after another; vector_padding elements past them are filled, too, for vectors to read.
 template <class S>
 inline void copy_planes(S* to, const S* x, const Windows& w, Band band, int64_t count, S filler) {
   const int64_t phase = phase_size(w, band.rows), plane = plane_size(w, band.rows);
   for (int64_t c = 0; c < count; ++c)
     for (int64_t a = 0; a < w.phases.height; ++a)
       for (int64_t b = 0; b < w.phases.width; ++b)
-        copy_phase(to + c * plane + (a * w.phases.width + b) * phase, x + c * w.height * w.width, w, band, a, b,
-                   filler);
+        copy_phase(to + c * plane + (a * w.phases.width + b) * phase, x + c * w.height * w.width,
+                   x + count * w.height * w.width, w, band, a, b, filler);
   fill_row(to + count * plane, vector_padding, filler);
 }
 

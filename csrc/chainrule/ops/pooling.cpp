@@ -86,6 +86,20 @@ int64_t band_of(const Windows& w, int64_t size) {
 /// Planes that one thread takes at a turn.
 int64_t planes_at_once(int64_t cells) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, cells)); }
 
+/// Whether each plane is cut into windows without a rest, so that planes on top of one another are cut alike.
+bool cut_evenly(const Windows& w) {
+  return w.border.height == 0 && w.reach.height == 0 && w.rows * w.step.height == w.height;
+}
+
+/// `count` planes as one, where they are cut evenly.
+Windows stacked(Windows w, int64_t count) {
+  w.height *= count;
+  w.rows *= count;
+  return w;
+}
+
+constexpr int64_t flops_per_cell = 16;  // in time: comparing, and copying twice
+
 }  // namespace
 
 std::array<Meta, 2> MaxPool2d::infer(const Meta& x) const {
@@ -112,15 +126,22 @@ void MaxPool2d::forward(const Tensor& x, std::array<Tensor, 2>& y) const {
   const SlidingWindows sliding(image, kernel_size, result, stride, padding, dilation);
   const Windows& w = sliding.windows;
   const int64_t cells = image.height * image.width, results = result.height * result.width;
-  const int64_t planes = y[0].numel() / results, band = band_of(w, size), turn = planes_at_once(cells);
+  const int64_t planes = y[0].numel() / results, turn = planes_at_once(cells);
+  const bool stack = cut_evenly(w);
+  const int64_t band = band_of(stack ? stacked(w, turn) : w, size);
   const BlockMemory memory(max_pool_bytes(w, band, size));
   const MaxPoolKernel kernel = active_kernels().pooling.max_pool[static_cast<int>(x.dtype())];
-  for_blocks((planes + turn - 1) / turn, planes * results * w.tap_count, memory, [&](int64_t block) noexcept {
-    for (int64_t plane = block * turn; plane < std::min(planes, (block + 1) * turn); ++plane)
-      for (int64_t row = 0; row < w.rows; row += band)
-        kernel(w, {row, std::min(band, w.rows - row)}, static_cast<const char*>(from.data()) + plane * cells * size,
-               static_cast<char*>(y[0].data()) + plane * results * size, y[1].data<int64_t>() + plane * results,
-               memory.workspace());
+  auto pool = [&](const Windows& windows, int64_t plane) noexcept {
+    for (int64_t row = 0; row < windows.rows; row += band)
+      kernel(windows, {row, std::min(band, windows.rows - row)}, w.rows,
+             static_cast<const char*>(from.data()) + plane * cells * size,
+             static_cast<char*>(y[0].data()) + plane * results * size, y[1].data<int64_t>() + plane * results,
+             memory.workspace());
+  };
+  for_blocks((planes + turn - 1) / turn, flops_per_cell * x.numel(), memory, [&](int64_t block) noexcept {
+    const int64_t first = block * turn, stop = std::min(planes, first + turn);
+    if (stack) return pool(stacked(w, stop - first), first);
+    for (int64_t plane = first; plane < stop; ++plane) pool(w, plane);
   });
 }
 
@@ -134,7 +155,7 @@ void MaxPool2d::backward(unsigned, const std::array<Tensor, 2>& gy, const Tensor
   const int64_t size = size_of(x.dtype()), cells = x.size(last - 1) * x.size(last);
   const int64_t results = g.size(last - 1) * g.size(last), planes = x.numel() / cells, turn = planes_at_once(cells);
   const MaxPoolBackwardKernel kernel = active_kernels().pooling.max_pool_backward[static_cast<int>(x.dtype())];
-  for_blocks((planes + turn - 1) / turn, 2 * x.numel(), BlockMemory(0), [&](int64_t block) noexcept {
+  for_blocks((planes + turn - 1) / turn, flops_per_cell * x.numel(), BlockMemory(0), [&](int64_t block) noexcept {
     const int64_t plane = block * turn;
     kernel(static_cast<char*>(gx[0].data()) + plane * cells * size, cells,
            static_cast<const char*>(g.data()) + plane * results * size, position.data<int64_t>() + plane * results,
