@@ -95,11 +95,16 @@ def markdown(results: list[Result], libraries: list[str]) -> str:
 
 def verdict(results: list[Result]) -> str:
     """Returns one line: which rows miss their goal or lose to a library."""
+    judged = [r for r in results if r.goal is None or r.ratio(_JUDGE) is not None]
     behind = {r.name: r.shortcomings() for r in results if r.shortcomings()}
-    if not behind:
-        return f"all {len(results)} rows meet their goals"
-    words = ", ".join(f"{name} ({' and '.join(what)})" for name, what in behind.items())
-    return f"{len(results) - len(behind)} of {len(results)} rows meet their goals; not: {words}"
+    met = sum(r.name not in behind for r in judged)
+    line = f"{met} of {len(judged)} rows meet their goals"
+    if behind:
+        words = (f"{name} ({' and '.join(what)})" for name, what in behind.items())
+        line += "; not: " + ", ".join(words)
+    if len(judged) < len(results):
+        line += f"; {len(results) - len(judged)} have a goal against {_JUDGE}, which was not run"
+    return line
 
 
 def plot(results: list[Result], path: Path) -> None:

@@ -9,7 +9,19 @@ import numpy as np
 import rows
 from job import Job
 
-VERSION: str = np.__version__
+
+def _version() -> str:
+    """NumPy's version and, where threadpoolctl can tell, which kernels its BLAS has chosen."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return np.__version__
+    blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    kernels = [f"{b['internal_api']} {b['version']} {b.get('architecture', '')}" for b in blas]
+    return f"{np.__version__} ({', '.join(kernels).strip()})" if kernels else np.__version__
+
+
+VERSION: str = _version()
 
 
 def set_threads(count: int) -> None:

@@ -1,0 +1,131 @@
+"""The comparison with other libraries: what it refuses to time, how it judges, how it ends."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Imports a module of the benchmarks by name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def loaded(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return loaded
+
+
+def compare(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, FOLDER / "compare.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_run_ends_with_a_table_and_figures(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    done = compare(
+        "--rows", "add,matmul-16,import-memory", "--libraries", "chainrule,numpy", "--repeat", "2",
+        "--budget", "0.005", "--json", str(file),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "| matmul 16 | us |" in done.stdout
+    figures = json.loads(file.read_text())
+    assert set(figures["versions"]) == {"chainrule", "numpy"}
+    rows = {row["name"]: row for row in figures["rows"]}
+    assert set(rows) == {"add", "matmul-16", "import-memory"}
+    assert (rows["add"]["goal"], rows["import-memory"]["limit"]) == (0.10, 20)
+    for row in rows.values():
+        for stats in row["stats"].values():
+            assert 0 < stats["minimum"] <= stats["median"]
+            assert stats["samples"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--rows", "nonsense"], "no row is called 'nonsense'; rows: add, "),
+        (["--libraries", "numpi"], "'numpi' is none of chainrule, torch, jax, numpy"),
+        (["--repeat", "0"], "'0' is not a positive integer"),
+        (["--threads", "two"], "'two' is not a positive integer"),
+        (["--budget", "nan"], "'nan' is no time"),
+        (["--json", "/nowhere/x.json"], "'/nowhere/x.json' is no file in an existing folder"),
+    ],
+)
+def test_a_bad_command_line(arguments: list[str], words: str) -> None:
+    done = compare(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def result(
+    load: Any, goal: float | None = None, limit: float | None = None, **medians: float
+) -> Any:
+    stats = {k: load("timing").Stats(v, v, 0.0, 3) for k, v in medians.items()}
+    return load("report").Result("row", "a row", "us", stats, goal, limit)
+
+
+@pytest.mark.parametrize(
+    ("goal", "limit", "medians", "behind"),
+    [
+        (0.5, None, {"chainrule": 4, "torch": 10}, []),
+        (0.5, None, {"chainrule": 6, "torch": 10}, ["/ torch"]),
+        (0.5, None, {"chainrule": 4, "torch": 10, "jax": 3, "numpy": 5}, ["/ jax"]),
+        (None, None, {"chainrule": 11, "torch": 10}, ["/ torch"]),
+        (None, 20, {"chainrule": 21, "torch": 90}, ["limit"]),
+        (None, 20, {"chainrule": 19}, []),
+        (0.5, None, {"numpy": 3}, []),
+    ],
+)
+def test_what_is_behind(
+    goal: float | None, limit: float | None, medians: dict[str, float], behind: list[str], load: Any
+) -> None:
+    row = result(load, goal, limit, **medians)
+    assert row.shortcomings() == behind
+    table = load("report").markdown([row], list(medians))
+    assert table.count("✗") == len(behind)
+    assert ("not: row (" in load("report").verdict([row])) == bool(behind)
+
+
+def test_a_goal_without_its_rival_is_not_judged(load: Any) -> None:
+    line = load("report").verdict([result(load, 0.5, chainrule=4, numpy=9)])
+    assert line.startswith("0 of 0 rows meet their goals")
+    assert "1 have a goal against torch, which was not run" in line
+
+
+@pytest.mark.parametrize(
+    ("theirs", "words"),
+    [
+        ([np.ones(3)], None),
+        ([np.ones(3) * 1.00001], None),
+        ([np.ones(3) * 1.1], "differ by 0.1"),
+        ([np.array([1, 1, np.nan])], "differ by nan"),
+        ([np.ones(2)], r"shape \(2,\)"),
+        ([], "gave 0 results"),
+    ],
+)
+def test_libraries_that_disagree_are_not_timed(
+    theirs: list[np.ndarray], words: str | None, load: Any
+) -> None:
+    row = load("rows").Row("row", "a row")
+    found = load("compare")._disagreement(row, {"torch": [np.ones(3)], "chainrule": theirs})
+    if words is None:
+        assert found is None
+    else:
+        assert re.search(words, found)
+
+
+def test_every_row_has_a_name_of_its_own(load: Any) -> None:
+    names = [row.name for row in load("rows").ROWS]
+    assert len(set(names)) == len(names)
