@@ -66,7 +66,8 @@ thread_local int uninterrupted = 0;
 // Runs the caller's share of a loop, block by block until it has been long, and ends it with the hook.
 class Caller {
  public:
-  Caller(detail::BlockRange run_range, void* body) : run_range_(run_range), body_(body) {}
+  Caller(detail::BlockRange run_range, void* body, bool known_long)
+      : run_range_(run_range), body_(body), known_long_(known_long) {}
   ~Caller() {
     if (token_) hooks.after(token_);
   }
@@ -74,7 +75,9 @@ class Caller {
   Caller& operator=(const Caller&) = delete;
 
   void run(int64_t first, int64_t last) {
-    if (hooks.before && uninterrupted == 0) first = run_until_long(first, last);
+    const bool may_let_go = hooks.before && uninterrupted == 0;
+    if (may_let_go && known_long_) token_ = hooks.before();
+    else if (may_let_go) first = run_until_long(first, last);
     if (first < last) run_range_(body_, first, last);
   }
 
@@ -93,6 +96,7 @@ class Caller {
 
   detail::BlockRange run_range_;
   void* body_;
+  bool known_long_;
   void* token_ = nullptr;
 };
 
@@ -293,8 +297,8 @@ void set_num_threads(int n) {
   configured_threads.store(n, std::memory_order_relaxed);
 }
 
-void detail::run_on_pool(int64_t blocks, BlockRange run, void* body) {
-  Caller caller(run, body);
+void detail::run_on_pool(int64_t blocks, BlockRange run, void* body, bool known_long) {
+  Caller caller(run, body, known_long);
   Pool& workers = pool();
   if (num_threads() == 1 || !workers.try_acquire()) {
     caller.run(0, blocks);

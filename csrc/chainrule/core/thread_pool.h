@@ -44,15 +44,16 @@ class UninterruptedLoops {
 
 namespace detail {
 using BlockRange = void (*)(void* body, int64_t first, int64_t last) noexcept;
-void run_on_pool(int64_t blocks, BlockRange run, void* body);
+void run_on_pool(int64_t blocks, BlockRange run, void* body, bool known_long);
 }  // namespace detail
 
 /// Calls body(block) once for every block in [0, blocks) and returns when all are done. Blocks of different
-/// threads run in no particular order. Worth it from about 10 microseconds of work.
+/// threads run in no particular order. Worth it from about 10 microseconds of work. `known_long`: it takes at least
+/// long_loop in every thread, which is otherwise found out from block to block.
 template <class F>
-void parallel_for(int64_t blocks, F&& body) {
+void parallel_for(int64_t blocks, F&& body, bool known_long = false) {
   static_assert(noexcept(body(int64_t{})), "an exception cannot leave a worker: declare the body noexcept");
-  if (blocks <= 1) {
+  if (blocks <= 1 && !known_long) {
     for (int64_t block = 0; block < blocks; ++block) body(block);
     return;
   }
@@ -61,7 +62,7 @@ void parallel_for(int64_t blocks, F&& body) {
     Body& typed = *static_cast<Body*>(erased);
     for (int64_t block = first; block < last; ++block) typed(block);
   };
-  detail::run_on_pool(blocks, run, const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+  detail::run_on_pool(blocks, run, const_cast<void*>(static_cast<const void*>(std::addressof(body))), known_long);
 }
 
 }  // namespace chainrule

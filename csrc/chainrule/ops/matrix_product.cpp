@@ -8,6 +8,7 @@ namespace chainrule {
 namespace {
 
 constexpr int64_t flops_per_part = 1 << 20;       // about 4 microseconds: what a thread is woken for
+constexpr double flops_of_long_part = 2e7;        // more than long_loop at any speed
 constexpr int64_t flops_for_workspace = 1 << 22;  // smaller products pack into the kernel's own scratch
 constexpr int64_t column_bytes = 128;             // parts begin at whole slivers of the widest tile
 constexpr int64_t row_grain = 4;
@@ -90,11 +91,14 @@ void multiply_floats(const GemmArguments& g, DType dtype) {
   const Grid grid = grid_for(g, parts_for(flops), dtype);
   const int64_t parts = grid.row_parts * grid.column_parts;
   const Workspaces workspaces(flops, parts);
-  parallel_for(parts, [&](int64_t i) noexcept {
-    GemmArguments part = part_of(g, grid, i, dtype);
-    part.workspace = workspaces.of(i);
-    kernel(part);
-  });
+  parallel_for(
+      parts,
+      [&](int64_t i) noexcept {
+        GemmArguments part = part_of(g, grid, i, dtype);
+        part.workspace = workspaces.of(i);
+        kernel(part);
+      },
+      flops >= flops_of_long_part * static_cast<double>(parts));
 }
 
 // Integers are rare: the plain triple loop, wrapping around as elementwise arithmetic does.
@@ -164,12 +168,15 @@ void multiply_batches(const GemmArguments& g, const Batches& batches, DType dtyp
   const double flops = flops_of(g);
   const int64_t parts = std::min(count, parts_for(flops * static_cast<double>(count)));
   const Workspaces workspaces(flops, parts);
-  parallel_for(parts, [&](int64_t part) noexcept {
-    const int64_t first = part * count / parts, end = (part + 1) * count / parts;
-    BatchCursor cursor(g, batches, dtype, first);
-    cursor.product.workspace = workspaces.of(part);
-    for (int64_t i = first; i < end; ++i, cursor.next()) kernel(cursor.product);
-  });
+  parallel_for(
+      parts,
+      [&](int64_t part) noexcept {
+        const int64_t first = part * count / parts, end = (part + 1) * count / parts;
+        BatchCursor cursor(g, batches, dtype, first);
+        cursor.product.workspace = workspaces.of(part);
+        for (int64_t i = first; i < end; ++i, cursor.next()) kernel(cursor.product);
+      },
+      flops * static_cast<double>(count) >= flops_of_long_part * static_cast<double>(parts));
 }
 
 }  // namespace
