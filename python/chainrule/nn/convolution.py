@@ -106,10 +106,10 @@ class Conv2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Returns the convolution of input with weight, + bias."""
-        options = (self.stride, self.padding, self.dilation, self.groups)
-        if isinstance(self.padding, str):
-            return conv2d(input, self.weight, self.bias, *options)
-        return ops.conv2d(input, self.weight, self.bias, *options)
+        padding, dilation, groups = self.padding, self.dilation, self.groups
+        if isinstance(padding, str):
+            return conv2d(input, self.weight, self.bias, self.stride, padding, dilation, groups)
+        return ops.conv2d(input, self.weight, self.bias, self.stride, padding, dilation, groups)
 
     def extra_repr(self) -> str:
         """Returns the sizes, and the options that are not the default."""
