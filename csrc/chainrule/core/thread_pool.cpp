@@ -131,6 +131,7 @@ class Pool {
   static int parts_of(uint64_t ticket) { return static_cast<int>(ticket & ((1u << ticket_shift) - 1)); }
 
   void start_workers(int wanted);
+  void keep_apart();
   void stop_workers();
   void announce(int parts);
   int64_t first_of(int part, int parts) const { return part * job_.blocks / parts; }
@@ -142,6 +143,7 @@ class Pool {
   [[maybe_unused]] const Pool* of_parent_process_;
   Job job_;
   std::vector<std::thread> workers_;
+  int kept_from_cpu_ = -1;
   std::atomic<bool> busy_{false};
   std::atomic<bool> stopping_{false};
   std::mutex sleep_mutex_;
@@ -158,6 +160,7 @@ void Pool::run(int64_t blocks, detail::BlockRange run_range, void* body, Caller&
   const int wanted = static_cast<int>(std::min<int64_t>(allowed, blocks));
   if (static_cast<int>(workers_.size()) >= allowed) stop_workers();  // fewer threads were asked for since
   start_workers(wanted - 1);
+  keep_apart();
   const int parts = std::min(wanted, static_cast<int>(workers_.size()) + 1);
   job_ = {blocks, run_range, body};
   announce(parts);
@@ -174,8 +177,24 @@ void Pool::start_workers(int wanted) {
       const int part = static_cast<int>(workers_.size()) + 1;
       const uint64_t seen = ticket_.load(std::memory_order_relaxed);
       workers_.emplace_back([this, part, seen] { work(part, seen); });
+      kept_from_cpu_ = -1;
     }
   } catch (const std::exception&) {}
+}
+
+// A worker that is woken up starts on the CPU of whoever wakes it, and the system takes tens of milliseconds to see that
+// another CPU is idle: until then the parts of a loop run one after the other. So workers may use the caller's CPUs but
+// the one that it is on. Where this cannot be had, loops are slower and nothing else.
+void Pool::keep_apart() {
+#if defined(__linux__)
+  const int here = this_cpu();
+  if (here < 0 || here == kept_from_cpu_) return;
+  kept_from_cpu_ = here;
+  cpu_set_t cpus;
+  if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) return;
+  if (CPU_COUNT(&cpus) > 1) CPU_CLR(here, &cpus);
+  for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof cpus, &cpus);
+#endif
 }
 
 void Pool::stop_workers() {
