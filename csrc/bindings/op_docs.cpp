@@ -14,14 +14,11 @@ namespace {
 constexpr struct {
   std::string_view op;
   const char* names[3];
-} named_inputs[] = {{"where", {"condition", "a", "b"}},
-                    {"gather", {"x", "index", nullptr}},
-                    {"scatter_zeros", {"x", "index", nullptr}},
-                    {"linear", {"x", "weight", "bias"}},
-                    {"layer_norm", {"x", "weight", "bias"}},
-                    {"scaled_dot_product_attention", {"query", "key", "value"}},
-                    {"embedding", {"weight", "index", nullptr}},
-                    {"cross_entropy", {"logits", "target", nullptr}}};
+} named_inputs[] = {
+    {"where", {"condition", "a", "b"}},          {"gather", {"x", "index", nullptr}},
+    {"scatter_zeros", {"x", "index", nullptr}},  {"linear", {"x", "weight", "bias"}},
+    {"layer_norm", {"x", "weight", "bias"}},     {"scaled_dot_product_attention", {"query", "key", "value"}},
+    {"embedding", {"weight", "index", nullptr}}, {"cross_entropy", {"logits", "target", nullptr}}};
 
 std::vector<std::string> input_names(const OpRow& row) {
   for (const auto& named : named_inputs)
