@@ -69,9 +69,7 @@ def job(lib: Any, row: rows.Gpt) -> Job:
     def run() -> Any:
         optimizer.zero_grad()
         logits = model(tokens, places)
-        loss = lib.nn.functional.cross_entropy(
-            logits.view(-1, row.vocabulary), targets.reshape(-1)
-        )
+        loss = lib.nn.functional.cross_entropy(logits.view(-1, row.vocabulary), targets.reshape(-1))
         loss.backward()
         optimizer.step()
         return loss

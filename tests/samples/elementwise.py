@@ -137,7 +137,9 @@ UNARY = [
     unary("erf", real(erf), REAL, result="real"),
     unary("ndtr", real(ndtr), REAL, result="real"),
     unary(
-        "normal_pdf", real(lambda x: np.exp(-x * x / 2) / math.sqrt(2 * math.pi)), REAL,
+        "normal_pdf",
+        real(lambda x: np.exp(-x * x / 2) / math.sqrt(2 * math.pi)),
+        REAL,
         result="real",
     ),
     unary("gelu", real(gelu), REAL, result="real"),

@@ -12,7 +12,9 @@ from chainrule.nn.functional_transformer import dropout as dropout
 from chainrule.nn.functional_transformer import embedding as embedding
 from chainrule.nn.functional_transformer import gelu as gelu
 from chainrule.nn.functional_transformer import layer_norm as layer_norm
-from chainrule.nn.functional_transformer import scaled_dot_product_attention as scaled_dot_product_attention
+from chainrule.nn.functional_transformer import (
+    scaled_dot_product_attention as scaled_dot_product_attention,
+)
 from chainrule.nn.functional_transformer import silu as silu
 
 _FLOATING = (_C.float32, _C.float64)

@@ -123,7 +123,9 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     """
     if padding_idx is None:
         return ops.embedding(weight, input)
-    return ops.embedding(weight, input, padding_idx=row_number("embedding", padding_idx, len(weight)))
+    return ops.embedding(
+        weight, input, padding_idx=row_number("embedding", padding_idx, len(weight))
+    )
 
 
 def row_number(name: str, padding_idx: int, rows: int) -> int:
