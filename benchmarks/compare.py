@@ -26,7 +26,7 @@ from rows import ROWS, Array, Fresh, Row
 from timing import summarize
 from workers import Worker, WorkerError, fresh_cost
 
-# The threads of some libraries spin for 25 ms after their work; they would share the CPUs with whoever comes next.
+# Seconds. The threads of some libraries spin for 25 ms after their work, on the CPUs of the next one.
 PAUSE = 0.05
 LIBRARIES = ("chainrule", "torch", "jax", "numpy")
 FRESH_REPEATS = 7  # an import takes up to seconds

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import rows
 from job import Job
 
+_wait: Any = jax.block_until_ready
+
 
 def _norm(p: dict[str, Any], name: str, x: Any) -> Any:
     centered = x - x.mean(-1, keepdims=True)
@@ -65,7 +67,7 @@ def job(row: rows.Gpt) -> Job:
     jitted = jax.jit(step, donate_argnums=(0, 1, 2, 3))
 
     def run() -> Any:
-        *held[:], loss = jax.block_until_ready(jitted(*held))
+        *held[:], loss = _wait(jitted(*held))
         return loss
 
     return Job(run, lambda loss: [jax.device_get(loss)])

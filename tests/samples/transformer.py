@@ -158,6 +158,15 @@ COMPOSITES = [
         float32_rtol=2e-5,
     ),
     Op(
+        "split",
+        lambda x, sizes, dim=0: tuple(np.split(x, np.cumsum(sizes)[:-1], dim)),
+        [call((2, 6), [2, 4], 1), call((5,), [5, 0]), call((3, 2), [1, 2], dim=-2)],
+        [bad(ValueError, r"^split: sections .*; .*3 != 5", (5,), [1, 2])],
+        result=("promoted", "promoted"),
+        path="Tensor.{}",
+        label="Tensor.split",
+    ),
+    Op(
         "layer_norm",
         lambda x, shape, weight=None, bias=None, eps=1e-5: layer_norm(
             x,

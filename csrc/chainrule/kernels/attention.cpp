@@ -110,7 +110,8 @@ void pack_sliver(S* packed, const Matrix<S>& b, int64_t k, int64_t columns) {
       for (int v = 0; v < tile_vectors; ++v) {
         Vector<S, width> square[width];
         load_transposed(square, b.at(p, v * width), b.column_step);
-        for (int i = 0; i < width; ++i) __builtin_memcpy(packed + (p + i) * step + v * width, &square[i], sizeof square[i]);
+        for (int i = 0; i < width; ++i)
+          __builtin_memcpy(packed + (p + i) * step + v * width, &square[i], sizeof square[i]);
       }
   }
   for (; p < k; ++p) {
@@ -331,7 +332,8 @@ void backward(const AttentionArguments& a, const AttentionGradients& g) {
     const int64_t keys = visible_keys(a, first, count);
     const bool one_block = keys <= key_block;
     start_rows(w, count);
-    for (int64_t i = 0; i < count; ++i) w.inner[i] = inner_product(gy.at(first + i, 0), gy.column_step, y.at(first + i, 0), a.value_width);
+    for (int64_t i = 0; i < count; ++i)
+      w.inner[i] = inner_product(gy.at(first + i, 0), gy.column_step, y.at(first + i, 0), a.value_width);
     for (int64_t key = 0; key < keys; key += key_block) {
       const Block block{first, count, key, keys - key < key_block ? keys - key : key_block};
       compute_scores(a, block, w);

@@ -53,8 +53,7 @@ inline void sum_terms(int64_t columns, S (&totals)[quantities], const Term& term
         term(at + v * width, width, more);
         for (int q = 0; q < quantities; ++q) flying[v][q] = flying[v][q] + more[q];
       }
-    for (int q = 0; q < quantities; ++q)
-      sum[q] = (flying[0][q] + flying[1][q]) + (flying[2][q] + flying[3][q]);
+    for (int q = 0; q < quantities; ++q) sum[q] = (flying[0][q] + flying[1][q]) + (flying[2][q] + flying[3][q]);
     tree.add(sum);
   }
   if (j < columns) {
@@ -115,9 +114,9 @@ void forward(void* out, const void* in, const void* weights, const void* biases,
           normalized(Wide<S>::load(x + j), Wide<S>::load(weight + j), Wide<S>::load(bias + j)).store(y + j);
         },
         [&](int64_t j, int64_t count) {
-          store_first(normalized(load_padded(x + j, count), load_padded(weight + j, count),
-                                 load_padded(bias + j, count)),
-                      y + j, count);
+          store_first(
+              normalized(load_padded(x + j, count), load_padded(weight + j, count), load_padded(bias + j, count)),
+              y + j, count);
         });
   }
 }

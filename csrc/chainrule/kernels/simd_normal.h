@@ -1,6 +1,6 @@
 // simd_normal.h - the error function and the normal distribution of floating packs. Floor: kernels; made like
-// simd_math.h, whose remarks hold here too. Errors: erf 1 unit in the last place, ndtr and gelu 5
-// (of double without fused multiply-add 8).
+// simd_math.h, whose remarks hold here too. Errors: erf 1 unit in the last place, ndtr and gelu 5;
+// of double without fused multiply-add 8.
 #pragma once
 
 #include "chainrule/kernels/simd_math.h"
@@ -42,17 +42,18 @@ inline Pack<S, N> erf(Pack<S, N> x) {
 
 // ---- The normal distribution --------------------------------------------------------------------
 
-// x * x - square, exactly: what rounding took from the square.
+// a * a + c with one rounding, also where there is no instruction for it: c is near -a * a.
 template <class S, int N>
-[[gnu::always_inline]] inline Pack<S, N> lost_of_square(Pack<S, N> x, Pack<S, N> square) {
+[[gnu::always_inline]] inline Pack<S, N> square_plus(Pack<S, N> a, Pack<S, N> square, Pack<S, N> c) {
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  return fma(x, x, -square);
+  (void)square;
+  return fma(a, a, c);
 #else
   using P = Pack<S, N>;  // Dekker's product: the halves have so few bits that their products are exact
   constexpr int half_bits = by_precision<S>(12, 27);
-  const P head = P::from_bits(x.bits() & -(typename FloatFormat<S>::Bits{1} << half_bits));
-  const P tail = x - head;
-  return ((head * head - square) + 2 * head * tail) + tail * tail;
+  const P head = P::from_bits(a.bits() & -(typename FloatFormat<S>::Bits{1} << half_bits));
+  const P tail = a - head;
+  return (square + c) + (((head * head - square) + 2 * head * tail) + tail * tail);
 #endif
 }
 
@@ -64,25 +65,25 @@ template <class S, int N>
   return select(a > all_underflows, all_underflows, a);
 }
 
-// exp(-a^2 / 2) for 0 <= a <= bounded_magnitude's bound, as exp does it, with s = a^2 in place of its argument. What
-// rounding took from the square is put back: in the tail it is tens of units of the result.
+// exp(-a^2 / 2) for 0 <= a <= bounded_magnitude's bound, as exp does it, with a^2 in place of its argument. The square
+// is never rounded before it is reduced: in the tail that would be tens of units of the result.
 template <class S, int N>
 [[gnu::always_inline]] inline Pack<S, N> exp_of_half_square(Pack<S, N> a) {
   using P = Pack<S, N>;
   const P square = a * a;
   const P shifted_n = fma(square, -0.7213475204444817, rounding_shift<S>);
   const P n = shifted_n - rounding_shift<S>;
-  P r = fma(n, 2 * by_precision<S>(0x1.62e4p-1, 0x1.62e42fefp-1), square);
-  r = fma(n, 2 * by_precision<S>(0x1.7f7d1cp-20, 0x1.473de6af278edp-34), r) + lost_of_square(a, square);
-  P q;  // exp(-r / 2) on |r| <= 0.694 from the coefficients of exp: of r^k times (-1/2)^k
+  P r = square_plus(a, square, n * (2 * by_precision<S>(0x1.62e4p-1, 0x1.62e42fefp-1)));
+  r = fma(n, 2 * by_precision<S>(0x1.7f7d1cp-20, 0x1.473de6af278edp-34), r);
+  P p;  // (exp(-r / 2) - 1) / r on |r| <= 0.694 from the coefficients of exp: of r^k times (-1/2)^k
   if constexpr (sizeof(S) == 4) {
-    q = polynomial(r, 0.124999985, -0.0208331495, 0.00260427454, -0.000261524401, 2.1585105e-05);
+    p = polynomial(r, -0.5, 0.124999985, -0.0208331495, 0.00260427454, -0.000261524401, 2.1585105e-05);
   } else {
-    q = polynomial(r, 0.12500000000000028, -0.020833333333333013, 0.0026041666666580744, -0.00026041666667173834,
+    p = polynomial(r, -0.5, 0.12500000000000028, -0.020833333333333013, 0.0026041666666580744, -0.00026041666667173834,
                    2.1701388974879258e-05, -1.5500991800590157e-06, 9.688083110446144e-08, -5.3823412797054515e-09,
                    2.6982791631735544e-10, -1.2207012682171345e-11);
   }
-  return scale_by_power_of_two(1 + fma(r * r, q, -0.5 * r), shifted_n);
+  return scale_by_power_of_two(fma(r, p, 1), shifted_n);
 }
 
 // Phi(-a) / exp(-a^2 / 2) for a >= 0, Mills' ratio up to a constant: u f with u = 1 / (a + k) and f a polynomial of
@@ -95,10 +96,12 @@ template <class S, int N>
   const P u = 1 / sum;
   if constexpr (sizeof(S) == 4) {
     const P t = fma(u, -2 * k, 1);
-    const P f =  // 2^-26
-        polynomial(t, 0.617342004, -0.195099506, -0.0574957413, 0.0178973466, 0.0176435633, 0.0039815255,
-                   -0.00244859205, -0.00268894058, -0.00100965671, 0.00021986402, 0.000429733734, 0.000167178814, 1.61565484e-5);
-    return u * f;
+    const P z = t * t;  // two chains in place of one: latency counts
+    const P even = polynomial(z, 0.617342004, -0.0574957413, 0.0176435633, -0.00244859205, -0.00100965671,
+                              0.000429733734, 1.61565484e-5);
+    const P odd =  // 2^-26
+        polynomial(z, -0.195099506, 0.0178973466, 0.0039815255, -0.00268894058, 0.00021986402, 0.000167178814);
+    return u * fma(t, odd, even);
   } else {
     // A larger k makes do with fewer terms, but near 0 multiplies what rounding took from a + k and u: put it back.
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
@@ -133,11 +136,13 @@ template <class S, int N>
   return select(x > 0, 1 - tail, tail);
 }
 
-// x Phi(x) = max(x, 0) - |x| Phi(-|x|). The exponential comes last, so that a subnormal result is rounded once.
+// x Phi(x) = max(x, 0) - |x| Phi(-|x|). The exponential comes last, so that a subnormal result is rounded once; the
+// zero has the sign of x, and so has a result of zero.
 template <class S, int N>
 [[gnu::always_inline]] inline Pack<S, N> gelu(Pack<S, N> x) {
   const Pack<S, N> a = bounded_magnitude(x);
-  return fma(-(a * tail_ratio(a)), exp_of_half_square(a), select(x > 0, x, 0));
+  const Pack<S, N> zero = Pack<S, N>::from_bits(x.bits() & Pack<S, N>(-0.0).bits());
+  return fma(-(a * tail_ratio(a)), exp_of_half_square(a), select(x > 0, x, zero));
 }
 
 }  // namespace

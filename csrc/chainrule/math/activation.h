@@ -33,8 +33,8 @@ tensor([0.5000, 0.7311]))"};
 };
 
 struct Erf {
-  static constexpr OpInfo info{.name = "erf", .doc = "Error function, 2 / sqrt(pi) times the integral of exp(-t**2).",
-                               .example = R"(
+  static constexpr OpInfo info{
+      .name = "erf", .doc = "Error function, 2 / sqrt(pi) times the integral of exp(-t**2).", .example = R"(
 >>> cr.erf(cr.tensor([0., 1.]))
 tensor([0.0000, 0.8427]))"};
   template <class T> static constexpr T forward(const T& x) { return erf(x); }
@@ -60,8 +60,7 @@ tensor([0.1587, 0.5000, 0.8413]))"};
 };
 
 struct Gelu {
-  static constexpr OpInfo info{
-      .name = "gelu", .doc = "Gaussian error linear unit, x * ndtr(x).", .example = R"(
+  static constexpr OpInfo info{.name = "gelu", .doc = "Gaussian error linear unit, x * ndtr(x).", .example = R"(
 >>> cr.gelu(cr.tensor([-1., 0., 1.]))
 tensor([-0.1587,  0.0000,  0.8413]))"};
   template <class T> static constexpr T forward(const T& x) { return gelu(x); }
@@ -73,8 +72,7 @@ tensor([-0.1587,  0.0000,  0.8413]))"};
 // 0.5 x (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), written as x sigmoid(2 u): the left tail keeps digits.
 struct GeluTanh {
   static constexpr double linear = 1.5957691216057308, cubic = linear * 0.044715;
-  static constexpr OpInfo info{
-      .name = "gelu_tanh", .doc = "The tanh approximation of gelu.", .example = R"(
+  static constexpr OpInfo info{.name = "gelu_tanh", .doc = "The tanh approximation of gelu.", .example = R"(
 >>> cr.gelu_tanh(cr.tensor([-1., 0., 1.]))
 tensor([-0.1588,  0.0000,  0.8412]))"};
   template <class T> static constexpr T forward(const T& x) { return x * sigmoid(x * (linear + cubic * (x * x))); }

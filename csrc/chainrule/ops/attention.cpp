@@ -23,7 +23,8 @@ void Tril::forward(const Tensor& x, Tensor& y) const {
   for (int64_t i = 0; i < y.numel() / columns; ++i, to += columns * size) {
     const int64_t row = i % rows;
     // Of a diagonal far away the sum could overflow.
-    const int64_t kept = diagonal >= columns ? columns : std::clamp<int64_t>(row + 1 + std::max(diagonal, -rows), 0, columns);
+    const int64_t kept =
+        diagonal >= columns ? columns : std::clamp<int64_t>(row + 1 + std::max(diagonal, -rows), 0, columns);
     std::fill(to + kept * size, to + columns * size, char{0});
   }
 }
@@ -110,8 +111,7 @@ Meta ScaledDotProductAttention::infer(const Meta& query, const Meta& key, const 
   };
   for (const Meta* x : {&query, &key, &value})
     if (x->shape.size() < 2) refuse("each must have at least 2 dimensions, (..., length, features)");
-  if (!same_batch(query, key) || !same_batch(query, value))
-    refuse("the dimensions before the last two must be equal");
+  if (!same_batch(query, key) || !same_batch(query, value)) refuse("the dimensions before the last two must be equal");
   const int row = query.shape.size() - 2;
   if (query.shape.back() != key.shape.back())
     refuse("query.shape[-1] must equal key.shape[-1] (" + std::to_string(query.shape.back()) +

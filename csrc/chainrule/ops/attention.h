@@ -7,8 +7,8 @@ namespace chainrule {
 
 struct Tril {
   int64_t diagonal = 0;
-  static constexpr OpInfo info{
-      .name = "tril", .doc = "The lower triangle of the last two dims, up to a diagonal; zeros above it."};
+  static constexpr OpInfo info{.name = "tril",
+                               .doc = "The lower triangle of the last two dims, up to a diagonal; zeros above it."};
   static constexpr std::tuple fields{Field{"diagonal", &Tril::diagonal}};
   static constexpr Saves saves{};
   Meta infer(const Meta& x) const;
@@ -22,8 +22,9 @@ struct Tril {
 struct ScaledDotProductAttention {
   bool is_causal = false;
   double scale = 1;
-  static constexpr OpInfo info{.name = "scaled_dot_product_attention",
-                               .doc = "softmax(scale * query @ key.mT) @ value, in blocks; is_causal hides later keys."};
+  static constexpr OpInfo info{
+      .name = "scaled_dot_product_attention",
+      .doc = "softmax(scale * query @ key.mT) @ value, in blocks; is_causal hides later keys."};
   static constexpr std::tuple fields{Field{"is_causal", &ScaledDotProductAttention::is_causal},
                                      Field{"scale", &ScaledDotProductAttention::scale}};
   static constexpr Saves saves{.inputs = 0b111, .output = 1};

@@ -15,8 +15,8 @@ Tensor dense(const Tensor& x) { return x.is_contiguous() ? x : installed().conti
 
 Meta Embedding::infer(const Meta& weight, const Meta& index) const {
   if (index.dtype != DType::int64)
-    fail(ErrorKind::dtype, info.name, std::string("an index of dtype ") + name_of(index.dtype),
-         "indices must be int64", "convert with .long()");
+    fail(ErrorKind::dtype, info.name, std::string("an index of dtype ") + name_of(index.dtype), "indices must be int64",
+         "convert with .long()");
   if (weight.shape.empty())
     fail(ErrorKind::shape, info.name, "weight has shape ()", "it must have at least 1 dimension, its rows");
   if (padding_idx < -1 || padding_idx >= std::max<int64_t>(1, weight.shape[0]))
