@@ -19,6 +19,7 @@ int main(int argc, char** argv) try {
   benchmark::AddCustomContext("machine", benchmarks::machine().header());
   benchmarks::register_elementwise();
   benchmarks::register_structured();
+  benchmarks::register_optimizers();
   benchmarks::register_gemm();
   benchmarks::register_engine();
   benchmarks::register_core();

@@ -2,18 +2,18 @@
 // Floor: kernels. The formulas, in the order in which torch.optim applies them; scalars are computed in
 // double and rounded once.
 #include "chainrule/kernels/kernel_table.h"
-#include "chainrule/kernels/simd.h"
+#include "chainrule/kernels/neighbours.h"
 
 namespace chainrule {
 namespace {
 
-/// update.template operator()<N>(i): elements [i, i + N).
+/// update(i, pack): a pack of elements from i on, whole or, at the end, the first few lanes of one.
 template <class S, class Update>
 inline void for_each_pack(int64_t n, const Update& update) {
-  constexpr int width = lanes<S>;
+  constexpr int64_t width = lanes<S>;
   int64_t i = 0;
-  for (; i + width <= n; i += width) update.template operator()<width>(i);
-  for (; i < n; ++i) update.template operator()<1>(i);
+  for (; i + width <= n; i += width) update(i, RowPack<S, false>{width});
+  if (i < n) update(i, RowPack<S, true>{n - i});
 }
 
 template <class S>
@@ -21,18 +21,18 @@ void sgd(void* parameter, const void* gradient, void* momentum_buffer, bool firs
   S* const parameters = static_cast<S*>(parameter);
   const S* const gradients = static_cast<const S*>(gradient);
   S* const buffers = static_cast<S*>(momentum_buffer);
-  for_each_pack<S>(n, [=]<int N>(int64_t i) {
-    using P = Pack<S, N>;
-    const P p = P::load(parameters + i);
-    P g = P::load(gradients + i);
+  for_each_pack<S>(n, [=](int64_t i, auto pack) {
+    using P = Pack<S, lanes<S>>;
+    const P p = pack.load(parameters + i);
+    P g = pack.load(gradients + i);
     if (s.maximize) g = -g;
     if (s.weight_decay != 0) g = fma(p, s.weight_decay, g);
     if (s.momentum != 0) {
-      const P buffer = first ? g : fma(g, 1 - s.dampening, P::load(buffers + i) * s.momentum);
-      buffer.store(buffers + i);
+      const P buffer = first ? g : fma(g, 1 - s.dampening, pack.load(buffers + i) * s.momentum);
+      pack.store(buffer, buffers + i);
       g = s.nesterov ? fma(buffer, s.momentum, g) : buffer;
     }
-    fma(g, -s.lr, p).store(parameters + i);
+    pack.store(fma(g, -s.lr, p), parameters + i);
   });
 }
 
@@ -52,26 +52,26 @@ void adam(void* parameter, const void* gradient, void* exp_avg, void* exp_avg_sq
   S* const largest_squares = static_cast<S*>(max_exp_avg_sq);
   const double steps = static_cast<double>(step);
   const double minus_step_size = -(s.lr / (1 - __builtin_pow(s.beta1, steps)));
-  const double root_of_correction = __builtin_sqrt(1 - __builtin_pow(s.beta2, steps));
-  for_each_pack<S>(n, [=]<int N>(int64_t i) {
-    using P = Pack<S, N>;
-    P p = P::load(parameters + i);
-    P g = P::load(gradients + i);
+  const double inverse_root = 1 / __builtin_sqrt(1 - __builtin_pow(s.beta2, steps));
+  for_each_pack<S>(n, [=](int64_t i, auto pack) {
+    using P = Pack<S, lanes<S>>;
+    P p = pack.load(parameters + i);
+    P g = pack.load(gradients + i);
     if (s.maximize) g = -g;
     if (s.weight_decay != 0) {
       if (s.decoupled) p = p * (1 - s.lr * s.weight_decay);
       else g = fma(p, s.weight_decay, g);
     }
-    const P mean = lerp(P::load(means + i), g, 1 - s.beta1);
-    P square = P::load(squares + i) * s.beta2 + (1 - s.beta2) * g * g;
-    mean.store(means + i);
-    square.store(squares + i);
+    const P mean = lerp(pack.load(means + i), g, 1 - s.beta1);
+    P square = pack.load(squares + i) * s.beta2 + (1 - s.beta2) * g * g;
+    pack.store(mean, means + i);
+    pack.store(square, squares + i);
     if (largest_squares) {
-      square = max_or_nan(P::load(largest_squares + i), square);
-      square.store(largest_squares + i);
+      square = max_or_nan(pack.load(largest_squares + i), square);
+      pack.store(square, largest_squares + i);
     }
-    const P denominator = sqrt(square) / root_of_correction + s.eps;
-    (p + minus_step_size * mean / denominator).store(parameters + i);
+    const P denominator = sqrt(square) * inverse_root + s.eps;
+    pack.store(p + minus_step_size * mean / denominator, parameters + i);
   });
 }
 

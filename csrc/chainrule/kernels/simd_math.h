@@ -80,6 +80,14 @@ template <class S, int N>
 CR_INLINE Pack<S, N> scale_by_power_of_two(Pack<S, N> value, Pack<S, N> shifted_n) {
   using P = Pack<S, N>;
   using Format = FloatFormat<S>;
+#if defined(__AVX512F__) && defined(__x86_64__) && !defined(__clang__)
+  if constexpr (sizeof(typename P::Raw) == 64) {  // one instruction, the same bits
+    const P n = shifted_n - rounding_shift<S>;
+    if constexpr (sizeof(S) == 4)
+      return (typename P::Raw)__builtin_ia32_scalefps512_mask(value.raw, n.raw, value.raw, 0xFFFF, current_rounding);
+    else return (typename P::Raw)__builtin_ia32_scalefpd512_mask(value.raw, n.raw, value.raw, 0xFF, current_rounding);
+  }
+#endif
   const P shift = rounding_shift<S>;
   if (hardware_scale(value.raw, (shifted_n - shift).raw)) return value;
   const auto twice_biased = (UnsignedRaw<S, N>)(shifted_n.bits() - shift.bits() + 2 * Format::bias);
@@ -112,11 +120,18 @@ CR_INLINE Pack<S, N> exp(Pack<S, N> x) {
   return scale_by_power_of_two(1 + fma(r * r, q, r), shifted_n);
 }
 
-// Of the absolute value, so that exp never overflows and the far left tail keeps its relative accuracy.
+// Of the absolute value, so that exp never overflows and the far left tail keeps its relative accuracy. Double: what
+// the sum and the quotient rounded off is put back, for exp alone may be off by one unit.
 template <class S, int N>
 CR_INLINE Pack<S, N> sigmoid(Pack<S, N> x) {
   const Pack<S, N> e = exp(-abs(x));
-  return select(x >= 0, 1, e) / (1 + e);
+  const auto positive = x >= 0;
+  const Pack<S, N> numerator = select(positive, 1, e), sum = 1 + e;
+  const Pack<S, N> quotient = numerator / sum;
+  if constexpr (sizeof(S) == 4) return quotient;
+  const Pack<S, N> lost = e - (sum - 1);
+  const Pack<S, N> remainder = fma(-quotient, sum, numerator) - quotient * lost;
+  return fma(remainder, select(positive, quotient, 1 - quotient), quotient);
 }
 
 // ---- log ----------------------------------------------------------------------------------------
