@@ -14,7 +14,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -34,7 +33,6 @@ SHAPES = (
     (32, 128, 784), (256, 1024, 784), (1024, 784, 256), (256, 10, 1024), (10, 1024, 256),
 )  # fmt: skip
 HARNESS = Path(__file__).parents[1] / "build/release/benchmarks/cpp/chainrule_benchmarks"
-SETTLE = 0.02  # seconds: thread pools of the library before spin on for a while
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,6 @@ def _rates(product: Product, workers: list[Worker], repeat: int, budget: float) 
     for turn in range(repeat):
         for i in range(len(workers)):  # a different one goes first each time
             worker = workers[(turn + i) % len(workers)]
-            time.sleep(SETTLE)
             samples[worker.library] += worker.ask(budget)
     return {k: product.gigaflop / summarize(v).median * 1e6 for k, v in samples.items()}
 
@@ -183,11 +180,12 @@ def _cell(rate: float, peak: float | None) -> str:
 
 
 def _table(options: argparse.Namespace, threads: int) -> list[str]:
+    peaks = {dtype: _peak(options.harness, dtype, threads) for dtype in DTYPES}
     workers = [Worker(library, threads) for library in options.libraries]
     try:
         lines = []
         for dtype in DTYPES:
-            peak = _peak(options.harness, dtype, threads)
+            peak = peaks[dtype]
             for layout in LAYOUTS:
                 for m, n, k in SHAPES:
                     product = Product(m, n, k, dtype, layout)

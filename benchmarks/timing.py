@@ -12,6 +12,10 @@ from typing import Any
 # Short calls are timed in batches at least this long, so that reading the clock does not count.
 _BATCH_NS = 20_000
 
+# The threads of OpenBLAS spin for some 30 ms after their last product: on CPUs that belong to the
+# library whose turn is next.
+_SETTLE = 0.05
+
 
 @dataclass(frozen=True)
 class Stats:
@@ -45,6 +49,7 @@ def measure(run: Callable[[], Any], budget: float) -> list[float]:
     Returns:
         Microseconds a call, one sample a batch; at least three samples.
     """
+    time.sleep(_SETTLE)
     deadline = time.perf_counter_ns() + int(budget * 1e9 / 3)
     fastest = _timed(run, 1)
     while time.perf_counter_ns() < deadline:

@@ -196,16 +196,11 @@ void multiply(const Problem<S>& g, const Workspace<S>& workspace) {
   }
 }
 
-/// Few rows times a transposed matrix: as so many products of that matrix and a vector.
+/// A matrix with contiguous rows times a few columns.
 template <class S>
-void multiply_each_row(const Problem<S>& g, const Workspace<S>& workspace) {
-  for (int64_t i = 0; i < g.m; ++i) {
-    Problem<S> row = rows_from(g, i);
-    row.m = 1;
-    const Problem<S> column = transposed(row);
-    const int64_t done = multiply_by_vector(column);
-    if (done < column.m) multiply(rows_from(column, done), workspace);
-  }
+void multiply_few_columns(const Problem<S>& g, const Workspace<S>& workspace) {
+  const int64_t done = multiply_by_few_columns(g);
+  if (done < g.m) multiply(rows_from(g, done), workspace);
 }
 
 template <class S>
@@ -213,9 +208,9 @@ void gemm(const GemmArguments& arguments) {
   const Problem<S> g = problem_of<S>(arguments);
   if (g.m == 0 || g.n == 0) return;
   const Workspace<S> workspace = workspace_of<S>(arguments);
-  constexpr int64_t few = 3;
-  if (g.b_row_step == 1 && g.m <= few && g.n >= lanes<S>) return multiply_each_row(g, workspace);
-  if (g.a_column_step == 1 && g.n <= few && g.m >= lanes<S>) return multiply_each_row(transposed(g), workspace);
+  if (g.b_row_step == 1 && g.m <= few_columns<S> && g.n >= lanes<S>)
+    return multiply_few_columns(transposed(g), workspace);
+  if (g.a_column_step == 1 && g.n <= few_columns<S> && g.m >= lanes<S>) return multiply_few_columns(g, workspace);
   multiply(g.n == 1 && g.a_row_step == 1 ? transposed(g) : g, workspace);
 }
 
