@@ -88,11 +88,13 @@ class Pool {
   void work(int part, uint64_t seen);
   uint64_t next_ticket(uint64_t seen);
   void wait_for_workers() const;
+  void keep_workers_off_this_cpu();
 
   // Only kept reachable, for leak checkers.
   [[maybe_unused]] const Pool* of_parent_process_;
   Job job_;
   std::vector<std::thread> workers_;
+  int avoided_cpu_ = -1;  // by the workers, once they were told
   std::atomic<bool> busy_{false};
   std::atomic<bool> stopping_{false};
   std::mutex sleep_mutex_;
@@ -124,6 +126,7 @@ void Pool::start_workers(int wanted) {
       const int part = static_cast<int>(workers_.size()) + 1;
       const uint64_t seen = ticket_.load(std::memory_order_relaxed);
       workers_.emplace_back([this, part, seen] { work(part, seen); });
+      avoided_cpu_ = -1;
     }
   } catch (const std::exception&) {}
 }
@@ -136,7 +139,22 @@ void Pool::stop_workers() {
   stopping_.store(false, std::memory_order_relaxed);
 }
 
+// A worker that slept for long is often woken on the CPU of its caller, where it waits for milliseconds behind it while
+// another CPU idles. So the workers may run where their caller may, but for where it is.
+void Pool::keep_workers_off_this_cpu() {
+#if defined(__linux__)
+  const int cpu = sched_getcpu();
+  if (cpu < 0 || cpu == avoided_cpu_) return;
+  avoided_cpu_ = cpu;
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  if (CPU_COUNT(&allowed) > static_cast<int>(workers_.size())) CPU_CLR(cpu, &allowed);
+  for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof allowed, &allowed);
+#endif
+}
+
 void Pool::announce(int parts) {
+  keep_workers_off_this_cpu();
   unfinished_.store(parts - 1, std::memory_order_relaxed);
   const uint64_t serial = (ticket_.load(std::memory_order_relaxed) >> ticket_shift) + 1;
   // Sequentially consistent against next_ticket(): either the worker sees this ticket before it sleeps, or we
