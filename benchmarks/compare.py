@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,8 +25,6 @@ from rows import ROWS, Array, Fresh, Row
 from timing import summarize
 from workers import Worker, WorkerError, fresh_cost
 
-# Seconds. The threads of some libraries spin for 25 ms after their work, on the CPUs of the next one.
-PAUSE = 0.05
 LIBRARIES = ("chainrule", "torch", "jax", "numpy")
 FRESH_REPEATS = 7  # an import takes up to seconds
 
@@ -150,7 +147,6 @@ def _compare(row: Row, workers: list[Worker], repeat: int, budget: float) -> Res
     for turn in range(repeat):
         for i in range(len(ready)):  # a different one goes first each time
             worker = ready[(turn + i) % len(ready)]
-            time.sleep(PAUSE)
             samples[worker.library] += worker.measure(budget)
     return _result(row, "us", samples)
 

@@ -192,7 +192,7 @@ void Pool::keep_apart() {
   kept_from_cpu_ = here;
   cpu_set_t cpus;
   if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) return;
-  if (CPU_COUNT(&cpus) > 1) CPU_CLR(here, &cpus);
+  if (CPU_COUNT(&cpus) > static_cast<int>(workers_.size())) CPU_CLR(here, &cpus);
   for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof cpus, &cpus);
 #endif
 }
