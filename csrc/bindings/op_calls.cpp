@@ -36,7 +36,8 @@ void set_field(const FieldRow& field, void* attributes, const Arguments& a, int 
 }
 
 // Numbers among the inputs become tensors beside the first tensor that takes part in the arithmetic.
-std::vector<Tensor> fixed_inputs(const OpRow& row, const Arguments& a) {
+std::vector<Tensor> fixed_inputs(const BoundOp& op, const Arguments& a) {
+  const OpRow& row = *op.row;
   std::vector<Tensor> inputs(static_cast<size_t>(row.inputs));
   Tensor beside;
   for (int k = row.inputs - 1; k >= 0; --k)
@@ -44,8 +45,8 @@ std::vector<Tensor> fixed_inputs(const OpRow& row, const Arguments& a) {
   if (!beside) a.refuse(0, row.inputs == 1 ? "it must be a Tensor" : "at least one operand must be a Tensor");
   for (int k = 0; k < row.inputs; ++k) {
     const bool number_too = row.elementwise && row.inputs > 1 && !(row.mask_input && k == 0);
-    const bool optional = (row.id == id_of<Linear> || row.id == id_of<Conv2d>) && k == 2;
-    if (optional) inputs[k] = a.tensor_or_empty(k);
+    const bool may_be_left_out = !op.signature.parameters[static_cast<size_t>(k)].required;
+    if (may_be_left_out) inputs[k] = a.tensor_or_empty(k);
     else inputs[k] = number_too ? a.operand(k, beside) : a.tensor(k);
   }
   if (row.id == id_of<Pow> && !is_tensor(a[1])) require_power(inputs[0], inputs[1]);
@@ -125,7 +126,7 @@ PyObject* call_row(const BoundOp& op, PyObject* self, PyObject* const* args, Py_
   row.construct(attributes);
   const bool any_number = row.inputs == variadic;
   size_t used = 0;
-  std::vector<Tensor> inputs = any_number ? variadic_inputs(a, &used) : fixed_inputs(row, a);
+  std::vector<Tensor> inputs = any_number ? variadic_inputs(a, &used) : fixed_inputs(op, a);
   conform_inputs(row.id, inputs);
   const int first = any_number ? 1 : row.inputs;
   for (size_t f = 0; f < row.fields.size(); ++f)

@@ -10,29 +10,20 @@ namespace chainrule::python {
 
 namespace {
 
-// Inputs that are not called x, or a and b.
-constexpr struct {
-  std::string_view op;
-  const char* names[3];
-} named_inputs[] = {{"where", {"condition", "a", "b"}},
-                    {"gather", {"x", "index", nullptr}},
-                    {"scatter_zeros", {"x", "index", nullptr}},
-                    {"linear", {"x", "weight", "bias"}},
-                    {"conv2d", {"x", "weight", "bias"}},
-                    {"conv2d_input", {"gy", "weight", nullptr}},
-                    {"conv2d_weight", {"gy", "x", nullptr}},
-                    {"layer_norm", {"x", "weight", "bias"}},
-                    {"scaled_dot_product_attention", {"query", "key", "value"}},
-                    {"embedding", {"weight", "index", nullptr}},
-                    {"cross_entropy", {"logits", "target", nullptr}},
-                    {"mse_loss", {"input", "target", nullptr}}};
-
-std::vector<std::string> input_names(const OpRow& row) {
-  for (const auto& named : named_inputs)
-    if (named.op == row.info->name) return {named.names, named.names + row.inputs};
-  if (row.inputs == 1) return {"x"};
-  if (row.inputs == 2) return {"a", "b"};
-  return {"a", "b", "c"};
+struct InputName {
+  std::string name;
+  bool optional;
+};
+std::vector<InputName> input_names(const OpRow& row) {
+  std::vector<InputName> names;
+  for (int k = 0; k < row.inputs; ++k) {
+    const char* given = row.info->inputs[static_cast<size_t>(k)];
+    std::string name = given ? given : row.inputs == 1 ? "x" : std::string(1, static_cast<char>('a' + k));
+    const bool optional = name.back() == '?';
+    if (optional) name.pop_back();
+    names.push_back({name, optional});
+  }
+  return names;
 }
 
 std::string written(double value) {
@@ -90,8 +81,8 @@ std::string op_signature(const OpRow& row) {
     const auto names = input_names(row);
     for (size_t k = 0; k < names.size(); ++k) {
       const bool number_too = row.elementwise && row.inputs > 1 && !(row.mask_input && k == 0);
-      text += (k ? ", " : "") + names[k] + (number_too ? ": Tensor | float" : ": Tensor");
-      if (names[k] == "bias" && row.id == id_of<Linear>) text += " | None = None";
+      text += (k ? ", " : "") + names[k].name + (number_too ? ": Tensor | float" : ": Tensor");
+      if (names[k].optional) text += " | None = None";
     }
   }
   alignas(16) std::byte attributes[max_attribute_bytes];
@@ -105,7 +96,7 @@ std::string op_doc(const OpRow& row) {
   if (row.elementwise) {
     text += "\nArgs:\n";
     const auto names = input_names(row);
-    for (size_t k = 0; k < names.size(); ++k) text += "    " + names[k] + ": " + input_text(row, k) + "\n";
+    for (size_t k = 0; k < names.size(); ++k) text += "    " + names[k].name + ": " + input_text(row, k) + "\n";
     for (const FieldRow& field : row.fields) text += std::string("    ") + field.name + ": an attribute of the op.\n";
     text += std::string("\nReturns:\n    ") +
             (row.inputs > 1 ? "The shape the inputs broadcast to" : "The shape of x") +

@@ -182,9 +182,9 @@ void Pool::start_workers(int wanted) {
   } catch (const std::exception&) {}
 }
 
-// A worker that is woken up starts on the CPU of whoever wakes it, and the system takes tens of milliseconds to see that
-// another CPU is idle: until then the parts of a loop run one after the other. So workers may use the caller's CPUs but
-// the one that it is on. Where this cannot be had, loops are slower and nothing else.
+// A worker that is woken up starts on the CPU of whoever wakes it, and the system takes tens of milliseconds to see
+// that another CPU is idle: until then the parts of a loop run one after the other. So workers may use the caller's
+// CPUs but the one that it is on. Where this cannot be had, loops are slower and nothing else.
 void Pool::keep_apart() {
 #if defined(__linux__)
   const int here = this_cpu();

@@ -155,6 +155,7 @@ tensor([1., 4.]))",
 
 struct Where {
   static constexpr OpInfo info{.name = "where",
+                               .inputs = {"condition", "a", "b"},
                                .doc = "a where condition is true, else b.",
                                .example = R"(
 >>> x = cr.tensor([-1., 2.])

@@ -2,6 +2,7 @@
 // An op is a plain struct with `info`, optional `fields`, `forward`, and one `vjp` per differentiable input.
 // Everything else (kernels, dispatch, backward, bindings, printing, tests) is derived from the lists of ops.
 #pragma once
+#include <array>
 #include <concepts>
 #include <cstdint>
 #include <tuple>
@@ -19,12 +20,13 @@ enum class Domain : uint8_t {
 
 struct OpInfo {
   const char* name;
-  const char* doc;                  ///< one line
-  const char* example = "";         ///< a runnable example, as doctest reads it
-  const char* infix = nullptr;      ///< how a formula writes it, if not as a call
-  int precedence = 9;               ///< of the infix operator; 9 binds tightest
+  std::array<const char*, 3> inputs = {};  ///< what they are called, if not x, or a and b; one to leave out ends in "?"
+  const char* doc;  ///< one line
+  const char* example = "";  ///< a runnable example, as doctest reads it
+  const char* infix = nullptr;  ///< how a formula writes it, if not as a call
+  int precedence = 9;  ///< of the infix operator; 9 binds tightest
   Domain domain = Domain::real;
-  bool internal = false;            ///< an adjoint that users meet only inside graphs
+  bool internal = false;  ///< an adjoint that users meet only inside graphs
 };
 
 /// One attribute of an op: its public name and the data member that holds it.

@@ -24,6 +24,7 @@ struct ScaledDotProductAttention {
   double scale = 1;
   static constexpr OpInfo info{
       .name = "scaled_dot_product_attention",
+      .inputs = {"query", "key", "value"},
       .doc = "softmax(scale * query @ key.mT) @ value, in blocks; is_causal hides later keys."};
   static constexpr std::tuple fields{Field{"is_causal", &ScaledDotProductAttention::is_causal},
                                      Field{"scale", &ScaledDotProductAttention::scale}};

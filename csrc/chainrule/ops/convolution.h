@@ -18,6 +18,7 @@ struct Conv2d {
   int64_t groups = 1;
   static constexpr OpInfo info{
       .name = "conv2d",
+      .inputs = {"x", "weight", "bias?"},
       .doc = "Cross-correlation of images (n, in, h, w) with weight (out, in / groups, kh, kw), + bias."};
   static constexpr std::tuple fields{Field{"stride", &Conv2d::stride}, Field{"padding", &Conv2d::padding},
                                      Field{"dilation", &Conv2d::dilation}, Field{"groups", &Conv2d::groups}};
@@ -40,6 +41,7 @@ struct Conv2dInput {
   Pair size, stride, padding{0, 0}, dilation;
   int64_t groups = 1;
   static constexpr OpInfo info{.name = "conv2d_input",
+                               .inputs = {"gy", "weight"},
                                .doc = "The gradient of x in conv2d(x, weight), for images of size (h, w).",
                                .internal = true};
   static constexpr std::tuple fields{Field{"size", &Conv2dInput::size}, Field{"stride", &Conv2dInput::stride},
@@ -58,6 +60,7 @@ struct Conv2dWeight {
   Pair size, stride, padding{0, 0}, dilation;
   int64_t groups = 1;
   static constexpr OpInfo info{.name = "conv2d_weight",
+                               .inputs = {"gy", "x"},
                                .doc = "The gradient of weight in conv2d(x, weight), for kernels of size (kh, kw).",
                                .internal = true};
   static constexpr std::tuple fields{Field{"size", &Conv2dWeight::size}, Field{"stride", &Conv2dWeight::stride},

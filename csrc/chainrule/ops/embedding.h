@@ -7,7 +7,8 @@ namespace chainrule {
 /// weight (rows, ...), index any shape, int64: weight[index]. The row padding_idx, if not negative, gets no gradient.
 struct Embedding {
   int64_t padding_idx = -1;
-  static constexpr OpInfo info{.name = "embedding", .doc = "Rows of weight chosen by index, weight[index]."};
+  static constexpr OpInfo info{
+      .name = "embedding", .inputs = {"weight", "index"}, .doc = "Rows of weight chosen by index, weight[index]."};
   static constexpr std::tuple fields{Field{"padding_idx", &Embedding::padding_idx}};
   static constexpr Saves saves{.inputs = 0b10};
   Meta infer(const Meta& weight, const Meta& index) const;

@@ -9,8 +9,10 @@ namespace chainrule {
 struct ScatterZeros {
   int64_t dim = 0;
   Shape shape;
-  static constexpr OpInfo info{
-      .name = "scatter_zeros", .doc = "Adds x into zeros at index along dim: the adjoint of gather.", .internal = true};
+  static constexpr OpInfo info{.name = "scatter_zeros",
+                               .inputs = {"x", "index"},
+                               .doc = "Adds x into zeros at index along dim: the adjoint of gather.",
+                               .internal = true};
   static constexpr std::tuple fields{Field{"dim", &ScatterZeros::dim}, Field{"shape", &ScatterZeros::shape}};
   static constexpr Saves saves{.inputs = 0b10};
   Meta infer(const Meta& x, const Meta& index) const;
@@ -21,6 +23,7 @@ struct ScatterZeros {
 struct Gather {
   int64_t dim = 0;
   static constexpr OpInfo info{.name = "gather",
+                               .inputs = {"x", "index"},
                                .doc = "y[p] = x[p with p[dim] = index[p]] for every position p of index."};
   static constexpr std::tuple fields{Field{"dim", &Gather::dim}};
   static constexpr Saves saves{.inputs = 0b10};

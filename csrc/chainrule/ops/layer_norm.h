@@ -8,6 +8,7 @@ namespace chainrule {
 struct LayerNorm {
   double eps = 1e-5;
   static constexpr OpInfo info{.name = "layer_norm",
+                               .inputs = {"x", "weight", "bias"},
                                .doc = "(x - mean) / sqrt(var + eps) * weight + bias over the trailing dims of weight."};
   static constexpr std::tuple fields{Field{"eps", &LayerNorm::eps}};
   static constexpr Saves saves{.inputs = 0b011};

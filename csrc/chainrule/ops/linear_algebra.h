@@ -31,7 +31,7 @@ struct Matmul {
 
 /// x (..., in) @ weight (out, in) transposed + bias (out,), in one pass.
 struct Linear {
-  static constexpr OpInfo info{.name = "linear", .doc = "x @ weight.T + bias."};
+  static constexpr OpInfo info{.name = "linear", .inputs = {"x", "weight", "bias?"}, .doc = "x @ weight.T + bias."};
   static constexpr Saves saves{.inputs = 0b011};
   Meta infer(const Meta& x, const Meta& weight, const Meta& bias) const;
   void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) const;

@@ -10,6 +10,7 @@ struct CrossEntropy {
   bool mean = false;
   static constexpr OpInfo info{
       .name = "cross_entropy",
+      .inputs = {"logits", "target"},
       .doc =
           "-log softmax(logits)[target] for logits (n, classes), target (n,) int64; 0 at ignore_index. With "
           "mean, the mean over the rows that are not ignored."};
@@ -40,7 +41,8 @@ struct CrossEntropy {
 };
 
 struct MseLoss {
-  static constexpr OpInfo info{.name = "mse_loss", .doc = "Mean of (input - target) ** 2 over all elements."};
+  static constexpr OpInfo info{
+      .name = "mse_loss", .inputs = {"input", "target"}, .doc = "Mean of (input - target) ** 2 over all elements."};
   static constexpr Saves saves{.inputs = 0b11};
   Meta infer(const Meta& input, const Meta& target) const;
   void forward(const Tensor& input, const Tensor& target, Tensor& y) const;
