@@ -125,7 +125,8 @@ std::vector<Case> cases() {
       make(
           convolution<Conv2dWeight>({3, 3}, residual.padding), "32x64x28x28 to 64, 3x3",
           [] { return std::vector{floats(residual.y), floats(residual.x)}; }, residual.flops()),
-      make(MaxPool2d{{2, 2}, {2, 2}}, "32x6x28x28, 2x2", [] { return std::vector{floats(Shape{32, 6, 28, 28})}; }),
+      make(MaxPool2d{{2, 2}, {2, 2}, {0, 0}, {1, 1}}, "32x6x28x28, 2x2",
+           [] { return std::vector{floats(Shape{32, 6, 28, 28})}; }),
       make(LayerNorm{}, "512x128",
            [] { return std::vector{floats(Shape{512, 128}), floats(Shape{128}), floats(Shape{128})}; }),
       make(Tril{}, "1024x1024", square_matrix),

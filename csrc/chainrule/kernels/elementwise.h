@@ -161,6 +161,17 @@ template <class Op, class S>
 void backward(const void* bytes, const BackwardArguments& a) {
   const Op op = op_from<Op>(bytes);
   [&]<int... K>(std::integer_sequence<int, K...> inputs) {
+    const bool dense = a.gy_step == 1 && (!a.y || a.y_step == 1) && (... && (!a.x[K] || a.x_step[K] == 1));
+    if (a.rows == 1 && dense) [[likely]] {
+      constexpr int64_t all[max_operands + 2] = {-1, -1, -1, -1, -1};
+      const auto or_any = [&](const void* p) { return p ? p : a.gy; };  // no rule that runs reads it: anything will do
+      BackwardRow<Op, S> row{{static_cast<const InputElement<Op, S, K>*>(or_any(a.x[K]))...},
+                             static_cast<const S*>(a.gy),
+                             static_cast<const S*>(or_any(a.y)),
+                             {}};
+      for (int k = 0; k < Signature<Op>::inputs; ++k) row.gx[k] = static_cast<S*>(a.gx[k]);
+      return backward_row<Op, S>(op, row, all, a.n, inputs);
+    }
     typename InputsOf<Op>::template Sources<S> x;
     Source<S> gy, y;
     // What the formula does not read is never loaded: its pointer may be null.

@@ -43,6 +43,12 @@ inline void masked_store(S* p, const Vector<S, lanes<S>>& v, uint64_t mask) {
 /// Lane k is p[k] for k < count <= N.
 template <class S, int N>
 inline Pack<S, N> load_first(const S* p, int64_t count, S padding = 0) {
+  // A scalar is written here and read there all the time, and what was written under a mask is slow to read again.
+  if (count == 1) {
+    Pack<S, N> one = broadcast<S, Pack<S, N>::width>(padding);
+    one.raw[0] = *p;
+    return one;
+  }
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__x86_64__) && !defined(__clang__)
   if constexpr (N == lanes<S>)
     return masked_load<S>(p, broadcast<S, N>(padding), count == N ? ~uint64_t{0} : (uint64_t{1} << count) - 1);
@@ -57,6 +63,10 @@ inline Pack<S, N> load_first(const S* p, int64_t count, S padding = 0) {
 /// p[k] is lane k for k < count <= N.
 template <class S, int N>
 inline void store_first(const Pack<S, N>& value, S* p, int64_t count) {
+  if (count == 1 && !Pack<S, N>::is_boolean) {
+    *p = value.raw[0];
+    return;
+  }
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__x86_64__) && !defined(__clang__)
   if constexpr (N == lanes<S> && !Pack<S, N>::is_boolean)
     return masked_store<S>(p, value.raw, count == N ? ~uint64_t{0} : (uint64_t{1} << count) - 1);
