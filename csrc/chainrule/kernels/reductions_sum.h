@@ -8,68 +8,74 @@
 namespace chainrule {
 namespace {
 
-constexpr int row_accumulators = 4;  // independent sums of a row in flight: they hide the latency of an addition
-constexpr int row_block_steps = 16;  // vectors that each of them adds before it joins the tree
-constexpr int rows_at_once = 4;
+constexpr int row_accumulators = 8;  // independent sums of a row in flight: they hide the latency of an addition
+constexpr int row_block_steps = 8;   // vectors that each of them adds before it joins the tree
+constexpr int64_t prefetched_bytes = 8192;  // how far ahead of its reading a dense row is asked for, across its end
 
 // Integers wrap around; in C++ only the unsigned ones do.
 template <class S>
 using Wrapping = typename ArithmeticType<S>::type;
 
-template <class S>
-inline Pack<S, lanes<S>> load_columns(const S* x, int64_t step) {
-  if (step == 1) return Pack<S, lanes<S>>::load(x);
-  return Pack<S, lanes<S>>::gather(x, step);
+template <class S, bool dense>
+CR_INLINE Pack<S, lanes<S>> load_columns(const S* x, int64_t step) {
+  if constexpr (dense) return Pack<S, lanes<S>>::load(x);
+  else return Pack<S, lanes<S>>::gather(x, step);
 }
 
-// Lanes add up vectors; vectors join the tree; the columns that fill no vector come last. Several rows side by side,
-// each as if alone: one stream of memory does not reach what the caches can give.
-template <class S, int rows>
-inline void sum_of_rows(S (&result)[rows], const S* x, int64_t row_step, int64_t columns, int64_t step) {
+/// The sum of `vectors` whole vectors, in as many running sums as there are vectors for.
+template <class S, bool dense>
+CR_INLINE Pack<S, lanes<S>> sum_of_vectors(const S* x, int64_t step, int64_t vectors) {
   using P = Pack<S, lanes<S>>;
-  constexpr int64_t width = lanes<S>, block = width * row_accumulators * row_block_steps;
-  int64_t j = 0;
-  for (int r = 0; r < rows; ++r) result[r] = 0;
-  if (columns >= width) {
-    PairwiseSum<S, lanes<S>, rows> tree;
-    P partial[rows];
-    for (; j + block <= columns; j += block) {
-      P lane_sums[rows][row_accumulators];
-      const auto add = [&](int64_t at, bool first) CR_INLINE_BODY {
-#pragma GCC unroll 4
-        for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 4
-          for (int v = 0; v < row_accumulators; ++v) {
-            const P value = load_columns(x + r * row_step + (at + v * width) * step, step);
-            lane_sums[r][v] = first ? value : lane_sums[r][v] + value;
-          }
-      };
-      add(j, true);
-      for (int64_t at = j + row_accumulators * width; at < j + block; at += row_accumulators * width) add(at, false);
-#pragma GCC unroll 4
-      for (int r = 0; r < rows; ++r)
-        partial[r] = (lane_sums[r][0] + lane_sums[r][2]) + (lane_sums[r][1] + lane_sums[r][3]);
-      tree.add(partial);
-    }
-    if (j + width <= columns) {
-      for (int r = 0; r < rows; ++r) partial[r] = load_columns(x + r * row_step + j * step, step);
-      for (j += width; j + width <= columns; j += width)
-        for (int r = 0; r < rows; ++r) partial[r] = partial[r] + load_columns(x + r * row_step + j * step, step);
-      tree.add(partial);
-    }
-    tree.total(partial);
-    const bool masked_rest = has_masked_memory && step == 1 && j < columns;
-    for (int r = 0; r < rows; ++r) {
-      if (masked_rest) partial[r] = partial[r] + load_first<S, lanes<S>>(x + r * row_step + j, columns - j);
-      result[r] = reduce_add(partial[r]);
-    }
-    if (masked_rest) return;
+  constexpr int64_t width = lanes<S>, n = row_accumulators;
+  P sums[n];
+  if (vectors < n) {
+    sums[0] = load_columns<S, dense>(x, step);
+    for (int64_t v = 1; v < vectors; ++v) sums[0] = sums[0] + load_columns<S, dense>(x + v * width * step, step);
+    return sums[0];
   }
-  for (int r = 0; r < rows; ++r) {
-    Wrapping<S> rest = 0;
-    for (int64_t k = j; k < columns; ++k) rest = rest + static_cast<Wrapping<S>>(x[r * row_step + k * step]);
-    result[r] = static_cast<S>(static_cast<Wrapping<S>>(result[r]) + rest);
+#pragma GCC unroll 8
+  for (int64_t v = 0; v < n; ++v) sums[v] = load_columns<S, dense>(x + v * width * step, step);
+  int64_t at = n;
+  for (; at + n <= vectors; at += n)
+#pragma GCC unroll 8
+    for (int64_t v = 0; v < n; ++v) {
+      const S* p = x + (at + v) * width * step;
+      if constexpr (dense) __builtin_prefetch(reinterpret_cast<const char*>(p) + prefetched_bytes);
+      sums[v] = sums[v] + load_columns<S, dense>(p, step);
+    }
+  for (int64_t v = 0; at < vectors; ++v, ++at) sums[v] = sums[v] + load_columns<S, dense>(x + at * width * step, step);
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+// Blocks of vectors join the tree; the columns that fill no vector come last.
+template <class S, bool dense>
+inline S sum_of_row(const S* x, int64_t columns, int64_t step) {
+  using P = Pack<S, lanes<S>>;
+  constexpr int64_t width = lanes<S>, block = row_accumulators * row_block_steps;
+  const int64_t vectors = columns / width;
+  S result = 0;
+  int64_t j = vectors * width;
+  if (vectors > 0) {
+    P total[1];
+    if (vectors <= block) {
+      total[0] = sum_of_vectors<S, dense>(x, step, vectors);
+    } else {
+      PairwiseSum<S, lanes<S>, 1> tree;
+      for (int64_t at = 0; at < vectors; at += block) {
+        total[0] = sum_of_vectors<S, dense>(x + at * width * step, step, vectors - at < block ? vectors - at : block);
+        tree.add(total);
+      }
+      tree.total(total);
+    }
+    if (has_masked_memory && dense && j < columns) {
+      total[0] = total[0] + load_first<S, lanes<S>>(x + j, columns - j);
+      j = columns;
+    }
+    result = reduce_add(total[0]);
   }
+  Wrapping<S> rest = 0;
+  for (; j < columns; ++j) rest = rest + static_cast<Wrapping<S>>(x[j * step]);
+  return static_cast<S>(static_cast<Wrapping<S>>(result) + rest);
 }
 
 template <class S>
@@ -78,16 +84,12 @@ void sum(void* y, const Rows& r, bool accumulate) {
   const S* x = static_cast<const S*>(r.x);
   if (r.row_step == 1 && r.column_step != 1 && r.columns > 0)
     return fold_neighbours<Addition>(out, x, r.rows, r.columns, r.column_step, accumulate);
-  int64_t i = 0;
-  const auto sum_next = [&]<int rows>(std::integral_constant<int, rows>) {
-    S row_sums[rows];
-    sum_of_rows(row_sums, x + i * r.row_step, r.row_step, r.columns, r.column_step);
-    for (int k = 0; k < rows; ++k, ++i)
-      out[i] = accumulate ? static_cast<S>(static_cast<Wrapping<S>>(out[i]) + static_cast<Wrapping<S>>(row_sums[k]))
-                          : row_sums[k];
-  };
-  while (i + rows_at_once <= r.rows) sum_next(std::integral_constant<int, rows_at_once>{});
-  while (i < r.rows) sum_next(std::integral_constant<int, 1>{});
+  for (int64_t i = 0; i < r.rows; ++i) {
+    const S* row = x + i * r.row_step;
+    const S sum = r.column_step == 1 ? sum_of_row<S, true>(row, r.columns, 1)
+                                     : sum_of_row<S, false>(row, r.columns, r.column_step);
+    out[i] = accumulate ? static_cast<S>(static_cast<Wrapping<S>>(out[i]) + static_cast<Wrapping<S>>(sum)) : sum;
+  }
 }
 
 }  // namespace
