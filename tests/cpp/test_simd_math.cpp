@@ -33,9 +33,9 @@ const Function functions[] = {{id_of<Exp>, "exp", {2, 2}, expl},
                               {id_of<Cos>, "cos", {2, 2}, cosl},
                               {id_of<Sqrt>, "sqrt", {0.5, 0.5}, sqrtl},
                               {id_of<Erf>, "erf", {2, 2}, erfl},
-                              {id_of<NormalPdf>, "normal_pdf", {2.5, 2.5}, exact_pdf},
-                              {id_of<Ndtr>, "ndtr", {5, 8}, exact_ndtr},
-                              {id_of<Gelu>, "gelu", {5.5, 8}, exact_gelu}};
+                              {id_of<NormalPdf>, "normal_pdf", {2, 2}, exact_pdf},
+                              {id_of<Ndtr>, "ndtr", {4, 2}, exact_ndtr},
+                              {id_of<Gelu>, "gelu", {4, 2}, exact_gelu}};
 
 // One unit is the distance of two neighbours at `exact`. NaN, infinity and the sign of 0 must be met exactly, but
 // that what rounds to infinity may come out as the largest number, and the reverse.

@@ -67,6 +67,12 @@ AWKWARD: list[Awkward] = [
         gives=[0.5, 0.5, nan, 1.0, 0.0],
         grads=([0.25, 0.25, nan, 0.0, 0.0],),
     ),
+    row(  # unlike PyTorch, whose gradient at the infinities is nan
+        "gelu",
+        [-0.0, 0.0, nan, inf, -inf, 1e300, -1e300, 1e-310, -5e-324],
+        gives=[-0.0, 0.0, nan, inf, 0.0, 1e300, 0.0, 5e-311, 0.0],
+        grads=([0.5, 0.5, nan, 1.0, 0.0, 1.0, 0.0, 0.5, 0.5],),
+    ),
     row(
         "exp",
         [-0.0, 0.0, nan, inf, -inf],

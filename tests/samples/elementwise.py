@@ -142,7 +142,9 @@ UNARY = [
         REAL,
         result="real",
     ),
-    unary("gelu", real(gelu), REAL, result="real"),
+    unary(  # its gradient is read off the output: y / x
+        "gelu", real(gelu), [*REAL, call(floats(0.0, -0.0, 1e-3, -3.0, 3.0))], result="real"
+    ),
     unary("gelu_tanh", real(gelu_tanh), REAL, result="real"),
     unary("silu", real(lambda x: x * sigmoid(x)), REAL, result="real"),
     unary("relu", relu, WHOLE, kinks=[0.0]),

@@ -97,6 +97,18 @@ CR_INLINE Pack<S, N> scale_by_power_of_two(Pack<S, N> value, Pack<S, N> shifted_
   return value * power(first) * power(second);
 }
 
+// (exp(r) - 1 - r) / r^2 on |r| <= 0.347: 2^-28, 2^-58
+template <class S, int N>
+CR_INLINE Pack<S, N> exp_remainder(Pack<S, N> r) {
+  if constexpr (sizeof(S) == 4) {
+    return polynomial(r, 0.49999994, 0.166665196, 0.0416683927, 0.00836878084, 0.00138144672);
+  } else {
+    return polynomial(r, 0.5000000000000011, 0.1666666666666641, 0.04166666666652919, 0.008333333333495627,
+                      0.0013888888943922725, 0.000198412695047554, 2.4801492762742128e-05, 2.755758735209191e-06,
+                      2.7630378630897197e-07, 2.4999961973086914e-08);
+  }
+}
+
 // exp(x) = 2^n exp(r), x = n log(2) + r with |r| <= log(2) / 2; log(2) is subtracted in two parts, the first
 // so short that n times it is exact (Cody and Waite, Software Manual for the Elementary Functions, 1980).
 template <class S, int N>
@@ -109,15 +121,7 @@ CR_INLINE Pack<S, N> exp(Pack<S, N> x) {
   const P n = shifted_n - rounding_shift<S>;
   P r = fma(n, -by_precision<S>(0x1.62e4p-1, 0x1.62e42fefp-1), t);
   r = fma(n, -by_precision<S>(0x1.7f7d1cp-20, 0x1.473de6af278edp-34), r);
-  P q;  // (exp(r) - 1 - r) / r^2 on |r| <= 0.347: 2^-28, 2^-58
-  if constexpr (sizeof(S) == 4) {
-    q = polynomial(r, 0.49999994, 0.166665196, 0.0416683927, 0.00836878084, 0.00138144672);
-  } else {
-    q = polynomial(r, 0.5000000000000011, 0.1666666666666641, 0.04166666666652919, 0.008333333333495627,
-                   0.0013888888943922725, 0.000198412695047554, 2.4801492762742128e-05, 2.755758735209191e-06,
-                   2.7630378630897197e-07, 2.4999961973086914e-08);
-  }
-  return scale_by_power_of_two(1 + fma(r * r, q, r), shifted_n);
+  return scale_by_power_of_two(1 + fma(r * r, exp_remainder(r), r), shifted_n);
 }
 
 // Of the absolute value, so that exp never overflows and the far left tail keeps its relative accuracy. Double: what

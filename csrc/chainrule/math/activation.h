@@ -59,14 +59,17 @@ tensor([0.1587, 0.5000, 0.8413]))"};
   template <class T> static constexpr T vjp(const T& gy, const T& x, const T&) { return gy * normal_pdf(x); }
 };
 
+// The derivative of gelu. A kernel has gelu(x) at hand and needs no second ndtr (see simd_normal.h), hence the tape
+// must save both; the symbolic roles want a formula of x alone, whose derivatives are right at 0 too.
+template <Symbolic T> constexpr T gelu_slope(const T& x, const T&) { return ndtr(x) + x * normal_pdf(x); }
+constexpr Uses gelu_slope(const Uses& x, const Uses& y) { return {x.bits | y.bits}; }
+
 struct Gelu {
   static constexpr OpInfo info{.name = "gelu", .doc = "Gaussian error linear unit, x * ndtr(x).", .example = R"(
 >>> cr.gelu(cr.tensor([-1., 0., 1.]))
 tensor([-0.1587,  0.0000,  0.8413]))"};
   template <class T> static constexpr T forward(const T& x) { return gelu(x); }
-  template <class T> static constexpr T vjp(const T& gy, const T& x, const T&) {
-    return gy * (ndtr(x) + x * normal_pdf(x));
-  }
+  template <class T> static constexpr T vjp(const T& gy, const T& x, const T& y) { return gy * gelu_slope(x, y); }
 };
 
 // 0.5 x (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), written as x sigmoid(2 u): the left tail keeps digits.
