@@ -3,14 +3,15 @@
 Before a row is timed, all libraries must have computed the same numbers. The column "goal" is what
 chainrule's time over PyTorch's is to be at most, or a limit; a cross marks a ratio above its goal
 or, where there is none and against the other libraries, above 1. Exit status: 0, also where goals
-are missed; 1 if a row failed, the libraries disagreed, none could be loaded or the plot could not
-be drawn; 2 for a bad command line.
+are missed; 1 if a row failed, the libraries disagreed, none could be loaded or there is no
+matplotlib for the plot; 2 for a bad command line.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
+import importlib.util
 import json
 import os
 import platform
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from command_line import file, positive, seconds
 from report import Result, markdown, plot, verdict
 from rows import ROWS, Array, Fresh, Row
 from timing import summarize
@@ -31,29 +33,6 @@ FRESH_REPEATS = 7  # an import takes up to seconds
 
 def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time between 0 and an hour")
-    return value
-
-
-def _file(text: str) -> Path:
-    path = Path(text)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is no file in an existing folder")
-    return path
 
 
 def _libraries(text: str) -> list[str]:
@@ -79,19 +58,17 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--rows", type=_rows, default=ROWS, help="names or patterns, as in add,matmul-*"
     )
     parser.add_argument(
-        "--repeat", type=_positive, default=15, help="rounds of alternation (default 15)"
+        "--repeat", type=positive, default=15, help="rounds of alternation (default 15)"
     )
     parser.add_argument(
-        "--budget", type=_seconds, default=0.06, help="seconds a library and round (default 0.06)"
+        "--budget", type=seconds, default=0.06, help="seconds a library and round (default 0.06)"
     )
     parser.add_argument(
         "--libraries", type=_libraries, default=list(LIBRARIES), help="default: all four"
     )
-    parser.add_argument(
-        "--threads", type=_positive, default=2, help="for every library (default 2)"
-    )
-    parser.add_argument("--json", type=_file, help="write all figures to this file")
-    parser.add_argument("--plot", type=_file, help="write a bar chart (needs matplotlib)")
+    parser.add_argument("--threads", type=positive, default=2, help="for every library (default 2)")
+    parser.add_argument("--json", type=file, help="write all figures to this file")
+    parser.add_argument("--plot", type=file, help="write a bar chart (needs matplotlib)")
     return parser.parse_args(arguments)
 
 
@@ -195,6 +172,9 @@ def _run(options: argparse.Namespace, workers: list[Worker]) -> tuple[list[Resul
 def main(arguments: list[str] | None = None) -> int:
     """Runs the comparison and returns the exit status."""
     options = _parse(arguments)
+    if options.plot and importlib.util.find_spec("matplotlib") is None:
+        _note("no plot: matplotlib is not installed; pip install matplotlib, or leave out --plot")
+        return 1
     # Read by OpenMP, OpenBLAS and chainrule when the workers import them.
     for name in ("OMP", "OPENBLAS", "MKL", "CHAINRULE"):
         os.environ[f"{name}_NUM_THREADS"] = str(options.threads)
@@ -222,11 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
         figures = {"machine": machine, "versions": versions, "rows": [asdict(r) for r in results]}
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
     if options.plot:
-        try:
-            plot(results, options.plot)
-        except ImportError as error:
-            _note(f"no plot: {error}")
-            return 1
+        plot(results, options.plot)
     return 1 if failures else 0
 
 

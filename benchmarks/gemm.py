@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from command_line import positive, seconds
 from timing import measure, summarize
 
 LIBRARIES = ("chainrule", "torch", "numpy")
@@ -169,9 +170,10 @@ def _peak(harness: Path, dtype: str, threads: int) -> float | None:
         capture_output=True,
         text=True,
     )
-    if finished.returncode:
-        raise RuntimeError(f"{harness}: {finished.stderr.strip()}")
-    row = json.loads(finished.stdout)["benchmarks"][0]
+    rows = json.loads(finished.stdout)["benchmarks"] if finished.returncode == 0 else []
+    if not rows:
+        raise RuntimeError(f"{harness}: {finished.stderr.strip() or f'it has no {name}'}")
+    row = rows[0]
     return float(100 * row["GFLOP/s"] / row["%peak"])
 
 
@@ -200,17 +202,17 @@ def _table(options: argparse.Namespace, threads: int) -> list[str]:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    def positive(text: str) -> int:
-        if not text.isdecimal() or int(text) < 1:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
-        return int(text)
+    def harness(text: str) -> Path:
+        if not Path(text).is_file():
+            raise argparse.ArgumentTypeError(f"{text!r} is no file")
+        return Path(text)
 
     parser = argparse.ArgumentParser(prog="gemm.py", description=__doc__)
     parser.add_argument("--threads", type=positive, nargs="+", default=[1, 2], help="default 1 2")
     parser.add_argument("--repeat", type=positive, default=3, help="rounds (default 3)")
-    parser.add_argument("--budget", type=float, default=0.03, help="seconds each (default 0.03)")
+    parser.add_argument("--budget", type=seconds, default=0.03, help="seconds each (default 0.03)")
     parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
-    parser.add_argument("--harness", type=Path, default=HARNESS, help="chainrule_benchmarks")
+    parser.add_argument("--harness", type=harness, default=HARNESS, help="chainrule_benchmarks")
     return parser.parse_args(arguments)
 
 

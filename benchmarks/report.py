@@ -128,5 +128,6 @@ def plot(results: list[Result], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("time of chainrule / time of the other: left of 1 is faster")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend()
+    if rivals:
+        axes.legend()
     figure.savefig(path, dpi=120)

@@ -28,8 +28,8 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
     return loaded
 
 
-def compare(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, FOLDER / "compare.py", *arguments]
+def compare(*arguments: str, script: str = "compare.py") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, FOLDER / script, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -67,6 +67,60 @@ def test_a_bad_command_line(arguments: list[str], words: str) -> None:
     done = compare(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+@pytest.mark.parametrize("script", ["compare.py", "gemm.py"])
+def test_help_says_what_the_exit_status_means(script: str) -> None:
+    done = compare("--help", script=script)
+    assert done.returncode == 0
+    assert "Exit status: 0" in done.stdout
+
+
+def test_the_plot_is_refused_before_the_work(
+    load: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert load("compare").main(["--plot", str(tmp_path / "x.png")]) == 1
+    assert "no plot: matplotlib is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--threads", "0"], "'0' is not a positive integer"),
+        (["--budget", "-1"], "'-1' is no time"),
+        (["--libraries", "jax"], "invalid choice: 'jax'"),
+        (["--harness", "/nowhere"], "'/nowhere' is no file"),
+    ],
+)
+def test_a_bad_command_line_of_products(arguments: list[str], words: str) -> None:
+    done = compare(*arguments, script="gemm.py")
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_a_table_of_products(load: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    gemm = load("gemm")
+    monkeypatch.setattr(gemm, "SHAPES", ((3, 4, 5),))
+    monkeypatch.setattr(gemm, "HARNESS", FOLDER / "nothing")
+    for name in ("OMP", "OPENBLAS", "MKL"):  # put back after the test
+        monkeypatch.setenv(f"{name}_NUM_THREADS", "1")
+    options = ["--libraries", "chainrule", "numpy", "--threads", "1", "--repeat", "1"]
+    assert gemm.main([*options, "--budget", "0.001"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + len(gemm.DTYPES) * len(gemm.LAYOUTS)
+    for line in lines[2:]:
+        assert re.fullmatch(r"\| 1 \| float\d\d \| [NT]{2} \| 3 x 4 x 5( \| [\de.-]+){2} \|", line)
+
+
+def test_products_that_differ_are_not_timed(load: Any) -> None:
+    gemm = load("gemm")
+    product = gemm.Product(2, 2, 4, "float32", "NN")
+    good = {"numpy": np.ones((2, 2)), "torch": np.ones((2, 2)) * (1 + 1e-7)}
+    gemm._check(product, good)
+    for bad in (np.ones((2, 2)) * 1.1, np.full((2, 2), np.nan)):
+        with pytest.raises(RuntimeError, match="chainrule differs from the others"):
+            gemm._check(product, {**good, "chainrule": bad})
 
 
 def result(

@@ -19,6 +19,31 @@ THREADS = (1, 2, 4)
 LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 67)
 
 
+class Reader(nn.Module):
+    """Scores of short texts: one block of a transformer, averaged over the tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Embedding(50, 32, padding_idx=0)
+        self.norm1 = nn.LayerNorm(32)
+        self.qkv = nn.Linear(32, 96)
+        self.norm2 = nn.LayerNorm(32)
+        self.mlp = nn.Sequential(nn.Linear(32, 128), nn.GELU(), nn.Dropout(0.1), nn.Linear(128, 32))
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, tokens: cr.Tensor) -> cr.Tensor:
+        x = self.token(tokens)
+        batch, length, width = x.shape
+        q, k, v = (
+            part.reshape(batch, length, 2, width // 2).transpose(1, 2)
+            for part in self.qkv(self.norm1(x)).chunk(3, dim=2)
+        )
+        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + y.transpose(1, 2).reshape(batch, length, width)
+        x = x + self.mlp(self.norm2(x))
+        return self.head(x.mean(1))
+
+
 # A model and one batch for it, large enough to be split among threads; the outputs are 10 scores.
 MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], cr.Tensor]]] = {
     "mlp": (
@@ -34,11 +59,25 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], cr.Tensor]]] = {
         ),
         lambda: cr.randn(400, 192),
     ),
+    "images": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 12, 3, padding=1),
+            nn.SiLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(12, 16, 3, stride=2, groups=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(144, 10),
+        ),
+        lambda: cr.randn(256, 3, 14, 14),
+    ),
+    "texts": (Reader, lambda: cr.randint(0, 50, (256, 12))),
 }
 OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "SGD": lambda p: optim.SGD(p, lr=0.01),
     "SGD, Nesterov": lambda p: optim.SGD(p, lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.1),
     "Adam": lambda p: optim.Adam(p, lr=0.01, weight_decay=0.1),
+    "AdamW": lambda p: optim.AdamW(p, lr=0.01),
     "AdamW, AMSGrad": lambda p: optim.AdamW(p, lr=0.01, amsgrad=True),
 }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from typing import Any
 
 import numpy as np
@@ -177,40 +175,6 @@ def test_integer_buffers_keep_their_dtype() -> None:
     module = nn.Module()
     module.register_buffer("count", cr.tensor(0))
     assert module.double().count.dtype == cr.int64
-
-
-def test_forward_hooks() -> None:
-    layer = nn.Identity()
-    calls: list[Any] = []
-    before = layer.register_forward_pre_hook(lambda m, args: (args[0] + 1,))
-    after = layer.register_forward_hook(
-        lambda m, args, out: calls.append((args[0].item(), out.item()))
-    )
-    assert layer(cr.tensor(1.0)).item() == 2.0
-    assert calls == [(2.0, 2.0)]
-    change = layer.register_forward_hook(lambda m, args, out: out * 10)
-    assert layer(cr.tensor(1.0)).item() == 20.0
-    for handle in (before, after, change):
-        handle.remove()
-    assert layer(cr.tensor(1.0)).item() == 1.0
-    assert len(calls) == 2
-
-
-def test_a_module_without_forward() -> None:
-    with pytest.raises(NotImplementedError, match="forward"):
-        nn.Module()(1)
-
-
-@pytest.mark.parametrize("clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_modules_can_be_copied(clone: Any) -> None:
-    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
-    other = clone(net)
-    x = cr.randn(4, 2)
-    assert other(x).tolist() == net(x).tolist()
-    with cr.no_grad():
-        other[0].weight.zero_()
-    assert abs(net[0].weight).max().item() > 0
-    assert isinstance(other[0].weight, nn.Parameter)
 
 
 def test_repr() -> None:

@@ -179,6 +179,7 @@ def test_unused_cells_hold_nothing_back(rng: np.random.Generator) -> None:
         (lambda: nn.Conv2d(3, 4, 1, groups=2), r"^Conv2d: in_channels is 3.*; "),
         (lambda: nn.Conv2d(1, 1, 1, groups=0), r"^Conv2d: .*groups 0; "),
         (lambda: nn.Conv2d(1, 1, (1, 2, 3)), r"^Conv2d: kernel_size .*; "),
+        (lambda: nn.Conv2d(1, 1, (1, 2.5)), r"^Conv2d: kernel_size .*; "),
         (lambda: nn.Conv2d(1, 1, 3, stride=2, padding="same"), r"^Conv2d: .*'same'.*; "),
         (lambda: nn.Conv2d(1, 1, 3, padding="full"), r"^Conv2d: .*'full'; "),
         (
@@ -194,3 +195,15 @@ def test_unused_cells_hold_nothing_back(rng: np.random.Generator) -> None:
 def test_bad_input(act: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         act()
+
+
+@pytest.mark.parametrize("value", [2.5, "3", None])
+def test_sizes_of_another_type(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^Conv2d: kernel_size is .*; it must be an int or a pair"):
+        nn.Conv2d(1, 1, value)
+
+
+def test_sizes_may_be_integers_of_numpy() -> None:
+    layer = nn.Conv2d(1, 1, np.int64(3), [np.int32(2), 1])
+    assert (layer.kernel_size, layer.stride) == ((3, 3), (2, 1))
+    assert layer(cr.ones(1, 1, 5, 5)).shape == (1, 1, 2, 3)

@@ -68,6 +68,11 @@ def test_dropout() -> None:
     assert functional.dropout(x, 1.0).sum().item() == 0.0
     with pytest.raises(ValueError, match=r"Dropout: p is 1.5; "):
         nn.Dropout(1.5)
+    with pytest.raises(TypeError, match=r"Dropout: p is 'half'; "):
+        nn.Dropout("half")  # type: ignore[arg-type]
+    for p in (0.5, 1.0):
+        with pytest.raises(TypeError, match=r"^dropout: input has dtype chainrule\.int64; .*; "):
+            functional.dropout(cr.ones(3, dtype=cr.int64), p)
 
 
 def test_dropout_passes_the_gradient_of_what_stays() -> None:
@@ -103,11 +108,29 @@ def test_attention_with_a_mask_equals_the_causal_one() -> None:
         np.testing.assert_allclose(fused.numpy(), composed.numpy(), rtol=1e-10, atol=1e-12)
 
 
-def test_attention_of_a_query_that_sees_nothing_is_nan() -> None:
+@pytest.mark.parametrize("kind", ["bool", "added"])
+def test_attention_of_a_query_that_sees_nothing_is_zero(kind: str) -> None:
+    """And so are the gradients through it, while the other queries keep theirs."""
+    visible = cr.tensor([[True, True], [False, False]])
+    mask = visible if kind == "bool" else cr.where(visible, cr.zeros(2, 2), -np.inf)
+    q, k, v = (cr.randn(2, 3, requires_grad=True) for _ in range(3))
+    y = functional.scaled_dot_product_attention(q, k, v, mask)
+    assert y[1].tolist() == [0.0] * 3
+    gradients = cr.grad((y * y).sum(), [q, k, v])
+    alone = functional.scaled_dot_product_attention(q[:1], k, v)
+    for found, expected in zip(gradients, cr.grad((alone * alone).sum(), [q, k, v]), strict=True):
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_attention_errors() -> None:
     x = cr.ones(2, 3)
-    mask = cr.tensor([[True, True], [False, False]])
-    y = functional.scaled_dot_product_attention(x, x, x, mask)
-    assert np.isnan(y.numpy()).all(axis=1).tolist() == [False, True]
+    name = "scaled_dot_product_attention"
+    with pytest.raises(TypeError, match=rf"^{name}: attn_mask has dtype chainrule\.int64; .*; "):
+        functional.scaled_dot_product_attention(x, x, x, cr.ones(2, 2, dtype=cr.int64))
+    with pytest.raises(ValueError, match=rf"^{name}: attn_mask and is_causal=True; "):
+        functional.scaled_dot_product_attention(x, x, x, cr.ones(2, 2), is_causal=True)
+    with pytest.raises(ValueError, match=rf"^{name}: dropout_p is 1.5; "):
+        functional.scaled_dot_product_attention(x, x, x, dropout_p=1.5)
 
 
 def test_attention_dropout_drops_weights() -> None:
@@ -142,7 +165,7 @@ def test_transformer_ops_do_not_depend_on_threads(isa: str, rng: np.random.Gener
 def test_pieces_are_views(cut: str) -> None:
     x = cr.arange(12).reshape(2, 6)
     pieces = getattr(x, cut)(3, 1)
-    assert [p.shape for p in pieces] == [(2, 3)] * 2 if cut == "split" else [(2, 2)] * 3
+    assert [p.shape for p in pieces] == ([(2, 3)] * 2 if cut == "split" else [(2, 2)] * 3)
     pieces[0].fill_(-1)
     assert x[0, 0].item() == -1
 
@@ -154,6 +177,9 @@ def test_pieces_that_do_not_fit() -> None:
     assert [p.shape[0] for p in cr.zeros(0).split(2)] == [0]
     with pytest.raises(ValueError, match=r"^split: .*2 != 5"):
         x.split([1, 1])
+    with pytest.raises(ValueError, match=r"^split: sections \(6, -1\); none may be negative"):
+        x.split([6, -1])
+    assert [p.tolist() for p in x.split(np.int64(3))] == [[0, 1, 2], [3, 4]]
     with pytest.raises(ValueError, match=r"^split: split size 0; "):
         x.split(0)
     with pytest.raises(ValueError, match=r"^chunk: 0 chunks; "):

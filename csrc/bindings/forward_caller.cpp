@@ -2,6 +2,7 @@
 // Floor: bindings. A type of its own and not a Python method, because a model calls a dozen modules in every step, and
 // a method that passes *args and **kwargs on costs several times the op inside.
 #include <array>
+#include <cstring>
 #include <vector>
 
 #include "module.h"
@@ -20,11 +21,24 @@ struct Names {
 };
 const Names* names = nullptr;
 
-// -1 with an error set, as when Module.__init__ has not run.
+// The name of a type without its module.
+const char* short_name(const PyTypeObject* type) {
+  const char* dot = std::strrchr(type->tp_name, '.');
+  return dot ? dot + 1 : type->tp_name;
+}
+
+// -1 with an error set: only Module.__init__ makes the dicts of hooks.
 int has_hooks(PyObject* self) {
   for (PyObject* name : {names->hooks, names->pre_hooks}) {
     PyObject* hooks = PyObject_GetAttr(self, name);
-    if (!hooks) return -1;
+    if (!hooks) {
+      if (PyErr_ExceptionMatches(PyExc_AttributeError))
+        PyErr_Format(PyExc_AttributeError,
+                     "%s: it was called before Module.__init__(), which makes a module ready for calls; "
+                     "call super().__init__() first",
+                     short_name(Py_TYPE(self)));
+      return -1;
+    }
     const int any = PyObject_IsTrue(hooks);
     Py_DECREF(hooks);
     if (any != 0) return any;

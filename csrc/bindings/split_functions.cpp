@@ -36,7 +36,7 @@ PyObject* pieces_of(const Tensor& x, int dim, int64_t size) {
 PyObject* split(const Arguments& a) {
   const Tensor x = a.tensor(0);
   const int dim = dim_of(a, x, 2);
-  if (PyLong_Check(a[1])) {
+  if (PyIndex_Check(a[1]) && !is_tensor(a[1])) {
     const int64_t size = a.integer(1);
     if (size < 0 || (size == 0 && x.size(dim) != 0))
       fail(ErrorKind::value, a.op(), "split size " + std::to_string(size), "it must be positive");
@@ -49,7 +49,8 @@ PyObject* split(const Arguments& a) {
     whole &= size >= 0;
     sum += size;
   }
-  if (!whole || sum != x.size(dim))
+  if (!whole) fail(ErrorKind::value, a.op(), "sections " + to_string(sections), "none may be negative");
+  if (sum != x.size(dim))
     fail(ErrorKind::value, a.op(),
          "sections " + to_string(sections) + " of dim " + std::to_string(dim) + " of size " +
              std::to_string(x.size(dim)),

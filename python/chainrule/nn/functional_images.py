@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import index
+
 from chainrule._C import Tensor, ops
 
 TYPE_CHECKING = False
@@ -111,10 +113,13 @@ def max_pool2d(
 
 def _pair(name: str, option: str, value: IntPair) -> tuple[int, int]:
     """Returns an option as (height, width)."""
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2:
-        raise ValueError(f"{name}: {option} is {value!r}; it must be an int or a pair of ints")
-    return pair
+    both = (value, value) if hasattr(value, "__index__") else value
+    try:
+        height, width = both
+        return (index(height), index(width))
+    except (TypeError, ValueError):
+        error = ValueError if isinstance(value, (tuple, list)) else TypeError
+        raise error(f"{name}: {option} is {value!r}; it must be an int or a pair of ints") from None
 
 
 def _padding(

@@ -160,19 +160,28 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
     Source: torch.nn.functional.dropout; Srivastava et al. 2014.
     """
-    check_probability("dropout", p)
+    check_probability("dropout", "p", p)
     if not training or p == 0.0:
         return input
+    if input.dtype not in (_C.float32, _C.float64):
+        raise TypeError(
+            f"dropout: input has dtype {input.dtype}; it must be float32 or float64; "
+            "convert with .float()"
+        )
     if p == 1.0:
         return input * 0.0
     kept = _C.rand(*input.shape, dtype=input.dtype) >= p
     return input * (kept.to(input.dtype) * (1.0 / (1.0 - p)))
 
 
-def check_probability(name: str, p: float) -> None:
+def check_probability(name: str, option: str, p: float) -> None:
     """Fails unless p is in [0, 1]."""
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"{name}: p is {p}; a probability must be in [0, 1]")
+    try:
+        good = 0.0 <= p <= 1.0
+    except TypeError:
+        raise TypeError(f"{name}: {option} is {p!r}; it must be a number in [0, 1]") from None
+    if not good:
+        raise ValueError(f"{name}: {option} is {p}; a probability must be in [0, 1]")
 
 
 def scaled_dot_product_attention(
@@ -202,11 +211,11 @@ def scaled_dot_product_attention(
         scale: 1 / sqrt(E) if None.
 
     Returns:
-        (..., L, V). A query that may see no key gives nan; without any keys, 0.
+        (..., L, V). A query that may see no key gives 0.
 
     Raises:
         ValueError: The shapes do not fit, both masks are given, or dropout_p is no probability.
-        TypeError: The dtypes differ.
+        TypeError: The dtypes differ, or are not floating.
 
     Example:
         >>> x = cr.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -217,7 +226,7 @@ def scaled_dot_product_attention(
     Source: torch.nn.functional.scaled_dot_product_attention; Vaswani et al. 2017; Dao et al. 2022.
     """
     name = "scaled_dot_product_attention"
-    check_probability(name, dropout_p)
+    check_probability(name, "dropout_p", dropout_p)
     if attn_mask is not None and is_causal:
         raise ValueError(f"{name}: attn_mask and is_causal=True; only one of them may be given")
     if scale is None:
@@ -251,5 +260,15 @@ def _composed_attention(
     if mask is not None and mask.dtype == _C.bool:
         scores = ops.where(mask, scores, -math.inf)
     elif mask is not None:
+        if mask.dtype not in (_C.float32, _C.float64):
+            raise TypeError(
+                f"scaled_dot_product_attention: attn_mask has dtype {mask.dtype}; it must be bool "
+                "or floating; convert with .bool() to hide keys, with .float() to add to the scores"
+            )
         scores = scores + mask
-    return dropout(ops.softmax(scores, dim=-1), dropout_p) @ value
+    if mask is None or scores.numel() == 0:
+        return dropout(ops.softmax(scores, dim=-1), dropout_p) @ value
+    # A query that sees no key has no softmax; its weights and all gradients through them are 0.
+    blind = scores.detach().amax(-1, keepdim=True) == -math.inf
+    weights = ops.where(blind, 0.0, ops.softmax(ops.where(blind, 0.0, scores), dim=-1))
+    return dropout(weights, dropout_p) @ value

@@ -18,6 +18,7 @@ from chainrule.nn.tree import ModuleTree
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from inspect import Signature
     from typing import Any, TypeVar
 
     from chainrule.nn.hooks import Hook, HookDict, RemovableHandle
@@ -43,6 +44,17 @@ def _no_forward(self: Module, *args: Any, **kwargs: Any) -> Any:
         f"{type(self).__name__}: it was called; a module needs a forward method; "
         "define forward(self, x)"
     )
+
+
+class _SignatureOfForward:
+    """What help and editors show for a call; inspect cannot see through a call of a C type."""
+
+    def __get__(self, module: Module | None, cls: type) -> Signature:
+        if module is None:
+            raise AttributeError("__signature__")  # a class has the signature of its __init__
+        import inspect
+
+        return inspect.signature(module.forward)
 
 
 class Module(ModuleTree, _C.ForwardCaller):
@@ -82,6 +94,7 @@ class Module(ModuleTree, _C.ForwardCaller):
         )
 
     forward: Callable[..., Any] = _no_forward
+    __signature__ = _SignatureOfForward()
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return call_with_hooks(self, args, kwargs)

@@ -167,7 +167,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        functional.check_probability("Dropout", p)
+        functional.check_probability("Dropout", "p", p)
         self.p = p
 
     def forward(self, input: Tensor) -> Tensor:
