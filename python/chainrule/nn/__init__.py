@@ -3,13 +3,16 @@
 from chainrule.nn import functional, init
 from chainrule.nn.activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from chainrule.nn.container import ModuleList, Sequential
-from chainrule.nn.convolution import Conv2d, MaxPool2d
+from chainrule.nn.convolution import Conv2d
+from chainrule.nn.dropout import Dropout
+from chainrule.nn.embedding import Embedding
 from chainrule.nn.flatten import Flatten
 from chainrule.nn.linear import Identity, Linear
 from chainrule.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from chainrule.nn.module import Module
+from chainrule.nn.normalization import LayerNorm
 from chainrule.nn.parameter import Parameter
-from chainrule.nn.transformer import Dropout, Embedding, LayerNorm
+from chainrule.nn.pooling import MaxPool2d
 
 __all__ = [
     "GELU",
