@@ -132,6 +132,7 @@ OPS = [
             bad(IndexError, r"^embedding: .*\b4\b.*; ", (4, 3), ints(0, 4)),
             bad(IndexError, r"^embedding: .*-1.*; ", (4, 3), ints(-1)),
             bad(IndexError, r"^embedding: padding_idx 4; ", (4, 3), ints(1), padding_idx=4),
+            bad(IndexError, r"^embedding: .* 0 rows", (0, 3), np.zeros(0, np.int64), padding_idx=0),
             bad(TypeError, r"^embedding: .*float64.*; ", (4, 3), (2,)),
             bad(ValueError, r"^embedding: .*\(\).*; ", (), ints(0)),
         ],
@@ -161,7 +162,9 @@ COMPOSITES = [
         "split",
         lambda x, sizes, dim=0: tuple(np.split(x, np.cumsum(sizes)[:-1], dim)),
         [call((2, 6), [2, 4], 1), call((5,), [5, 0]), call((3, 2), [1, 2], dim=-2)],
-        [bad(ValueError, r"^split: sections .*; .*3 != 5", (5,), [1, 2])],
+        [
+            bad(ValueError, r"^split: sections .*; .*3 != 5", (5,), [1, 2]),
+        ],
         result=("promoted", "promoted"),
         path="Tensor.{}",
         label="Tensor.split",
