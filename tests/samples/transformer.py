@@ -164,6 +164,7 @@ COMPOSITES = [
         [call((2, 6), [2, 4], 1), call((5,), [5, 0]), call((3, 2), [1, 2], dim=-2)],
         [
             bad(ValueError, r"^split: sections .*; .*3 != 5", (5,), [1, 2]),
+            bad(ValueError, r"^split: sections .*; ", (5,), [2**63 - 1, 2**63 - 1, 7]),
         ],
         result=("promoted", "promoted"),
         path="Tensor.{}",
