@@ -183,3 +183,11 @@ def test_at_most_eight_dims() -> None:
     for make in (lambda: cr.ones((1,) * 9), lambda: cr.ones((1,) * 8).unsqueeze(0)):
         with pytest.raises(ValueError, match=r"9.*; .*8"):
             make()
+
+
+def test_split_and_chunk_take_any_number_of_pieces() -> None:
+    x = cr.arange(12.0)
+    assert [piece.item() for piece in x.split([1] * 12)] == list(range(12))
+    assert [piece.item() for piece in x.chunk(2**63 - 1)] == list(range(12))
+    with pytest.raises(MemoryError, match="longer than memory"):
+        cr.zeros(0).chunk(2**62)

@@ -190,15 +190,17 @@ DType Arguments::dtype(int i) const {
   return *found;
 }
 
-Shape Arguments::integers(int i) const {
+Shape Arguments::integers(int i) const { return Shape(IntSpan(integer_list(i))); }
+
+std::vector<int64_t> Arguments::integer_list(int i) const {
   PyObject* value = values_[i];
-  if (PyIndex_Check(value) && !is_tensor(value)) return Shape{integer_of(value, i)};
+  if (PyIndex_Check(value) && !is_tensor(value)) return {integer_of(value, i)};
   if (is_text(value) || !PySequence_Check(value)) refuse(i, "it must be an int or a sequence of ints");
   const py::object items = owned(PySequence_Fast(value, "a sequence of ints"));
   std::vector<int64_t> result;
   for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(items.ptr()); ++k)
     result.push_back(integer_of(PySequence_Fast_GET_ITEM(items.ptr(), k), i));
-  return Shape(IntSpan(result));
+  return result;
 }
 
 Pair Arguments::pair(int i) const {

@@ -62,6 +62,7 @@ class Arguments {
   DType dtype(int i, DType otherwise) const { return has(i) ? dtype(i) : otherwise; }
   /// An int or a sequence of ints.
   Shape integers(int i) const;
+  std::vector<int64_t> integer_list(int i) const;  ///< the same, of any length
   /// An int, for both, or a sequence of two: (height, width).
   Pair pair(int i) const;
   Shape integers_or_empty(int i) const { return has(i) ? integers(i) : Shape(); }

@@ -42,20 +42,21 @@ PyObject* split(const Arguments& a) {
       fail(ErrorKind::value, a.op(), "split size " + std::to_string(size), "it must be positive");
     return pieces_of(x, dim, size);
   }
-  const Shape sections = a.integers(1);
+  const std::vector<int64_t> sections = a.integer_list(1);
   int64_t sum = 0;
   bool whole = true;
-  for (int64_t size : IntSpan(sections)) {
-    whole &= size >= 0;
-    sum += size;
+  bool negative = false;
+  for (int64_t size : sections) {
+    negative |= size < 0;
+    whole &= size >= 0 && !__builtin_add_overflow(sum, size, &sum);
   }
-  if (!whole) fail(ErrorKind::value, a.op(), "sections " + to_string(sections), "none may be negative");
-  if (sum != x.size(dim))
+  if (negative) fail(ErrorKind::value, a.op(), "sections " + to_string(sections), "none may be negative");
+  if (!whole || sum != x.size(dim))
     fail(ErrorKind::value, a.op(),
          "sections " + to_string(sections) + " of dim " + std::to_string(dim) + " of size " +
              std::to_string(x.size(dim)),
          "they must add up to that size (" + std::to_string(sum) + " != " + std::to_string(x.size(dim)) + ")");
-  return pieces(x, dim, {sections.begin(), sections.end()});
+  return pieces(x, dim, sections);
 }
 
 PyObject* chunk(const Arguments& a) {
@@ -63,7 +64,7 @@ PyObject* chunk(const Arguments& a) {
   const int dim = dim_of(a, x, 2);
   const int64_t chunks = a.integer(1);
   if (chunks < 1) fail(ErrorKind::value, a.op(), std::to_string(chunks) + " chunks", "there must be at least one");
-  const int64_t size = (x.size(dim) + chunks - 1) / chunks;
+  const int64_t size = x.size(dim) / chunks + (x.size(dim) % chunks != 0);
   if (size == 0) return pieces(x, dim, std::vector<int64_t>(static_cast<size_t>(chunks), 0));
   return pieces_of(x, dim, size);
 }

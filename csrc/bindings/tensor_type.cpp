@@ -3,6 +3,7 @@
 #include <structmember.h>
 
 #include <new>
+#include <stdexcept>
 #include <vector>
 
 #include "chainrule/core/error.h"
@@ -132,6 +133,8 @@ void set_error() noexcept {
     PyErr_SetString(exception_of(error.kind()), error.what());
   } catch (const std::bad_alloc&) {
     PyErr_SetString(PyExc_MemoryError, "allocate: the system has no memory left; free tensors or use smaller ones");
+  } catch (const std::length_error&) {
+    PyErr_SetString(PyExc_MemoryError, "allocate: a list longer than memory; use smaller sizes");
   } catch (const std::exception& error) { PyErr_SetString(PyExc_SystemError, error.what()); } catch (...) {
     PyErr_SetString(PyExc_SystemError, "an unknown C++ exception");
   }

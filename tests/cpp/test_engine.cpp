@@ -148,3 +148,16 @@ TEST_CASE("nothing is recorded without grad mode") {
   const GradMode off(false);
   CHECK_FALSE((x * x).requires_grad());
 }
+
+// The graph may go to another thread, which then counts down what it saved.
+TEST_CASE("a literal that a graph has saved is not given out again while the graph lives") {
+  const Tensor x = variable(3.0);
+  Tensor y = x * 2.125;
+  {
+    const Tensor literal = x.constant(2.125);
+    CHECK(literal->storage->refs == 1);
+    CHECK(literal->refs == 1);
+  }
+  y = Tensor();
+  CHECK(x.constant(2.125)->refs == 2);  // kept again
+}

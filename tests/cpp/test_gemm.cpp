@@ -149,6 +149,22 @@ TEST_CASE("the layout of the operands does not change the bits") {
   }
 }
 
+TEST_CASE_TEMPLATE("a panel that nearly fills the workspace stays within it", S, float, double) {
+  constexpr int64_t m = 60, k = 191, guard_bytes = 64 * 1024;
+  constexpr int64_t fitting = (gemm_workspace_bytes - gemm_copy_bytes) / static_cast<int64_t>(sizeof(S)) / k;
+  const Tensor memory = Tensor::empty(DType::boolean, Shape{gemm_workspace_bytes + guard_bytes});
+  uint8_t* const end = memory.data<uint8_t>() + gemm_workspace_bytes;
+  const std::vector<S> a = numbers<S>(m * k, 1), b = numbers<S>(k * (fitting + 1), 2);
+  std::vector<S> c(static_cast<size_t>(m * (fitting + 1)));
+  for (int level : levels())
+    for (int64_t n = fitting - 20; n <= fitting + 1; ++n) {
+      INFO("level " << level << ", n " << n);
+      std::fill_n(end, guard_bytes, uint8_t{0xA5});
+      gemm_at<S>(level)({m, n, k, a.data(), k, 1, b.data(), 1, k, c.data(), n, nullptr, memory.data()});
+      CHECK(std::count(end, end + guard_bytes, uint8_t{0xA5}) == guard_bytes);
+    }
+}
+
 TEST_CASE("steps: repeated, backwards, far apart, misaligned, and c in the middle of a wider matrix") {
   constexpr int64_t m = 53, n = 37, k = 41, wide = 8191, step = 3;
   const std::vector<float> numbers_a = numbers<float>(wide * m, 1), numbers_b = numbers<float>(wide * k, 2);

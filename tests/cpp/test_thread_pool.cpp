@@ -129,3 +129,13 @@ TEST_CASE("long loops call the hooks once, uninterrupted ones never") {
   }
   set_long_loop_hooks({});
 }
+
+TEST_CASE("no block is no work, however long the loop was said to be") {
+  const RestoreThreads restore;
+  for (int threads : {1, 2}) {
+    set_num_threads(threads);
+    int blocks_run = 0;
+    parallel_for(0, [&](int64_t) noexcept { ++blocks_run; }, true);
+    CHECK(blocks_run == 0);
+  }
+}

@@ -192,7 +192,8 @@ Tensor Tensor::hollow(DType dtype, IntSpan shape) {
 namespace {
 
 // Literals come back in every step of a loop: the latest of each thread are kept. They do not count as alive, and are
-// not freed with their thread: other threads may hold them, and a count is changed by one thread at a time only.
+// not freed with their thread. A graph that saved one may have been handed to another thread, which will count it down:
+// until then it is neither given out again nor replaced, for a count is changed by one thread at a time only.
 constexpr size_t kept_constants = 32;
 struct KeptConstant {
   TensorImpl* tensor;
@@ -200,6 +201,8 @@ struct KeptConstant {
   bool is_integer;
 };
 thread_local constinit KeptConstant* constants = nullptr;
+
+bool held_elsewhere(const TensorImpl* tensor) { return tensor && (tensor->refs != 1 || tensor->storage->refs != 1); }
 
 Tensor kept_constant(DType dtype, Number value) {
   uint64_t bits;
@@ -209,6 +212,7 @@ Tensor kept_constant(DType dtype, Number value) {
       (bits ^ (bits >> 29) ^ (static_cast<uint64_t>(dtype) << 3) ^ value.is_integer) * 0x9E3779B97F4A7C15u;
   if (!constants) constants = new KeptConstant[kept_constants]{};
   KeptConstant& slot = constants[hash >> 59];
+  if (held_elsewhere(slot.tensor)) return Tensor::full(dtype, {}, value);
   const bool found =
       slot.tensor && slot.bits == bits && slot.is_integer == value.is_integer && slot.tensor->dtype == dtype;
   if (!found) {

@@ -317,6 +317,7 @@ void set_num_threads(int n) {
 }
 
 void detail::run_on_pool(int64_t blocks, BlockRange run, void* body, bool known_long) {
+  if (blocks <= 0) return;
   Caller caller(run, body, known_long);
   Pool& workers = pool();
   if (num_threads() == 1 || !workers.try_acquire()) {

@@ -177,8 +177,9 @@ void multiply(const Problem<S>& g, const Workspace<S>& workspace) {
   panel.packed = workspace.b;
   const bool is_small = g.k * g.n * static_cast<int64_t>(sizeof(S)) <= small_bytes;
   panel.in_place = g.b_column_step == 1 && (g.m < rows_that_repay_packing || is_small);
-  const int64_t longest = longest_block(g.k), fitting = workspace.b_elements / (longest ? longest : 1);
-  const int64_t columns = panel.in_place || fitting >= g.n ? g.n : fitting / width * width;
+  const int64_t longest = longest_block(g.k);
+  const int64_t fitting = workspace.b_elements / (longest ? longest : 1) / width * width;  // the last sliver is padded
+  const int64_t columns = panel.in_place || fitting >= g.n ? g.n : fitting;
   for (panel.begin = 0; panel.begin < g.n; panel.begin = panel.end) {
     panel.end = g.n - panel.begin < columns ? g.n : panel.begin + columns;
     for_each_block(g.k, [&](int64_t p, int64_t length) {

@@ -19,9 +19,9 @@ Meta Embedding::infer(const Meta& weight, const Meta& index) const {
          "convert with .long()");
   if (weight.shape.empty())
     fail(ErrorKind::shape, info.name, "weight has shape ()", "it must have at least 1 dimension, its rows");
-  if (padding_idx < -1 || padding_idx >= std::max<int64_t>(1, weight.shape[0]))
+  if (padding_idx < -1 || padding_idx >= weight.shape[0])
     fail(ErrorKind::index, info.name, "padding_idx " + std::to_string(padding_idx),
-         "it must be in [0, " + std::to_string(weight.shape[0] - 1) + "], or -1 for none");
+         "it must be one of the " + std::to_string(weight.shape[0]) + " rows, or -1 for none");
   Meta y{weight.dtype, index.shape};
   for (int d = 1; d < weight.shape.size(); ++d) y.shape.push_back(weight.shape[d]);
   return y;
