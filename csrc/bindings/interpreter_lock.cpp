@@ -1,5 +1,6 @@
 #include "interpreter_lock.h"
 
+#include <pthread.h>
 #include <pybind11/pybind11.h>
 #include <unistd.h>
 
@@ -41,7 +42,10 @@ void take_again(void* state) noexcept {
 
 }  // namespace
 
-void install_interpreter_lock() { set_long_loop_hooks({&let_go, &take_again}); }
+void install_interpreter_lock() {
+  set_long_loop_hooks({&let_go, &take_again});
+  pthread_atfork(nullptr, nullptr, [] { loops_without_lock = 0; });  // the other threads' loops stay with the parent
+}
 
 void release_when_idle(Tensor tensor) {
   if (loops_without_lock > 0) waiting().push_back(std::move(tensor));

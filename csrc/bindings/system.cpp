@@ -78,8 +78,8 @@ Returns:
     A dict:
 
     - bytes_in_use: In buffers that tensors hold, those kept for backward included.
-    - peak_bytes_in_use: The most of that since the start or reset_peak_memory_stats(); exact while one thread
-      at a time allocates.
+    - peak_bytes_in_use: The most of that since the start or reset_peak_memory_stats(); exact in a program of
+        one thread, else nearly so.
     - bytes_cached: In freed buffers that wait for the next tensor of their size.
     - cache_limit_bytes: The most that is kept so: the environment variable CHAINRULE_CACHE_BYTES, or 256 MiB; and
       up to 1 MiB for each thread (nothing where it is 0).

@@ -152,7 +152,7 @@ COMPOSITES = [
         ],
         [
             bad(ValueError, rf"^{SDPA}: .*only one", (3, 2), (4, 2), (4, 3), MASK, is_causal=True),
-            bad(ValueError, rf"^{SDPA}: p is 1.5; ", (3, 2), (4, 2), (4, 3), dropout_p=1.5),
+            bad(ValueError, rf"^{SDPA}: dropout_p is 1.5; ", (3, 2), (4, 2), (4, 3), dropout_p=1.5),
         ],
         path="F.{}",
         label=f"functional.{SDPA}",

@@ -37,7 +37,7 @@ struct SmallBlocks {
   Free* buffers[front_classes] = {};  ///< freed buffers, used again without a lock
   ThreadCounter buffers_bytes;        ///< in those lists
   ThreadCounter bytes_in_use;         ///< handed out minus taken back, like live_tensors
-  ThreadCounter high_water;           ///< of bytes_in_use: only above it can there be a new peak of the process
+  ThreadCounter high_water;           ///< of bytes_in_use: above it the peak of the process is looked at
   ThreadCounter allocations, cache_hits;
 
   SmallBlocks();
@@ -83,7 +83,7 @@ int64_t live_tensors();
 /// All threads together. Buffers count with the bytes that were set aside for them, up to 1/8 more than asked for.
 struct MemoryStats {
   int64_t bytes_in_use;       ///< in buffers that tensors hold
-  int64_t peak_bytes_in_use;  ///< the most so far; exact while one thread at a time allocates
+  int64_t peak_bytes_in_use;  ///< the most so far; exact in a program of one thread, else nearly so
   int64_t bytes_cached;       ///< in freed buffers that wait to be used again
   int64_t cache_limit_bytes;  ///< CHAINRULE_CACHE_BYTES, or 256 MiB
   int64_t bytes_small;        ///< in slabs of small blocks: headers, nodes, small values; never given back

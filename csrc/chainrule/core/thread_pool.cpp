@@ -184,11 +184,12 @@ void Pool::start_workers(int wanted) {
 
 // A worker that is woken up starts on the CPU of whoever wakes it, and the system takes tens of milliseconds to see
 // that another CPU is idle: until then the parts of a loop run one after the other. So workers may use the caller's
-// CPUs but the one that it is on. Where this cannot be had, loops are slower and nothing else.
+// CPUs but the one that it is on. Looked at when the caller has moved, and when workers sleep: waking them costs more.
+// Where this cannot be had, loops are slower and nothing else.
 void Pool::keep_apart() {
 #if defined(__linux__)
   const int here = this_cpu();
-  if (here < 0 || here == kept_from_cpu_) return;
+  if (here < 0 || (here == kept_from_cpu_ && sleepers_.load() == 0)) return;
   kept_from_cpu_ = here;
   cpu_set_t cpus;
   if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) return;
