@@ -12,7 +12,7 @@ namespace chainrule {
 namespace {
 
 constexpr int64_t block_size = 16 * 1024;      // elements: fixed, so that the bits do not depend on the threads
-constexpr int64_t parallel_elements = 128 * 1024;  // below, one thread is done before the others have begun
+constexpr int64_t parallel_elements = 32 * 1024;  // below, one thread is done before the others have begun
 
 /// The elements of a tensor in dense order: its own memory, or a copy that is written back.
 class Dense {

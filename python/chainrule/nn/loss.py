@@ -1,4 +1,4 @@
-"""Loss functions as modules; each calls its counterpart in functional/loss.py, where the formula is."""
+"""Losses as modules; each calls its counterpart in functional/loss.py, where the formula is."""
 
 from __future__ import annotations
 
