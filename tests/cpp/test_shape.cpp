@@ -75,3 +75,13 @@ TEST_CASE("broadcasting") {
   const std::string text = message_of([] { broadcast_shapes(Shape{2, 3}, Shape{4, 3}, "add"); }, ErrorKind::shape);
   CHECK(contains(text, "add: shapes (2, 3) and (4, 3)"));
 }
+
+TEST_CASE("a size that is not known yet stays readable through arithmetic") {
+  CHECK(to_string(Shape{unknown_size, 64}) == "(N, 64)");
+  CHECK(to_string(Shape{64 * unknown_size}) == "(64*N,)");
+  CHECK(size_text(unknown_size - 1) == "N - 1");
+  CHECK(size_text(2 * unknown_size + 3) == "2*N + 3");
+  CHECK(in_terms_of_n(28 * unknown_size - 4).at(10) == 276);
+  CHECK(is_known(Shape{1 << 30, 7}));
+  CHECK_FALSE(is_known(Shape{7, unknown_size}));
+}

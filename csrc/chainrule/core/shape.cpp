@@ -1,5 +1,7 @@
 #include "chainrule/core/shape.h"
 
+#include <cstdlib>
+
 #include "chainrule/core/error.h"
 
 namespace chainrule {
@@ -34,9 +36,17 @@ void Shape::resize(int size, int64_t fill) {
   size_ = size;
 }
 
+std::string size_text(int64_t size) {
+  const SizeInN n = in_terms_of_n(size);
+  if (n.is_known()) return std::to_string(size);
+  std::string text = n.times == 1 ? "N" : std::to_string(n.times) + "*N";
+  if (n.plus) text += (n.plus < 0 ? " - " : " + ") + std::to_string(std::abs(n.plus));
+  return text;
+}
+
 std::string to_string(IntSpan shape) {
   std::string text = "(";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + size_text(shape[i]);
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 

@@ -51,7 +51,30 @@ using IntSpan = std::span<const int64_t>;
 
 inline bool same(IntSpan a, IntSpan b) { return std::ranges::equal(a, b); }
 
-/// "(2, 3)", "(5,)", "()".
+// Note [The unknown size]
+// A graph may be assembled before the size of a batch is known. That size is written as a number so large and prime
+// that no real size comes near it: then every shape rule works on it unchanged, and what comes out says what it is, 64
+// times it or one less than it. Sizes below half of it are ordinary ones.
+inline constexpr int64_t unknown_size = 68'719'476'767;  // the first prime above 2**36
+
+/// times * N + plus, where N is the unknown size.
+struct SizeInN {
+  int64_t times = 0, plus = 0;
+  bool is_known() const { return times == 0; }
+  int64_t at(int64_t n) const { return times * n + plus; }
+};
+inline SizeInN in_terms_of_n(int64_t size) {
+  const int64_t times = (size + (size < 0 ? -unknown_size : unknown_size) / 2) / unknown_size;
+  return {times, size - times * unknown_size};
+}
+inline bool is_known(int64_t size) { return in_terms_of_n(size).is_known(); }
+inline bool is_known(IntSpan shape) {
+  return std::ranges::all_of(shape, [](int64_t size) { return is_known(size); });
+}
+/// "12", "N", "64*N", "N - 1".
+std::string size_text(int64_t size);
+
+/// "(2, 3)", "(5,)", "()", "(N, 64)".
 std::string to_string(IntSpan shape);
 
 /// Elements of a shape; fails on a negative size, or when elements * element_size does not fit in memory.

@@ -18,7 +18,7 @@ std::string number_text(const Tensor& value) {
 
 std::string write(const Graph& graph, Ref ref, int around) {
   const GraphNode& node = graph.nodes()[ref.node];
-  if (node.value) return number_text(node.value);
+  if (node.kind == NodeKind::constant) return number_text(node.value);
   if (!node.op) return node.name;
   const OpInfo& info = *node.op->info;
   std::string text;

@@ -20,12 +20,14 @@ Value Value::call_id(int id, const void* op, std::span<const Value> inputs) {
 
 Value Graph::input(std::string name, const Meta& meta) {
   GraphNode& node = nodes_.emplace_back();
+  node.kind = NodeKind::input;
   node.name = std::move(name);
   node.outputs = {meta};
   return {this, {static_cast<int>(nodes_.size()) - 1, 0}};
 }
 Value Graph::constant(const Tensor& value) {
   GraphNode& node = nodes_.emplace_back();
+  node.kind = NodeKind::constant;
   node.value = value;
   node.outputs = {value.meta()};
   return {this, {static_cast<int>(nodes_.size()) - 1, 0}};
@@ -58,9 +60,9 @@ std::vector<Tensor> Graph::run(std::span<const Tensor> inputs, std::span<const R
   size_t next_input = 0;
   for (size_t i = 0; i < nodes_.size(); ++i) {
     const GraphNode& node = nodes_[i];
-    if (node.value) {
+    if (node.kind == NodeKind::constant || node.kind == NodeKind::parameter) {
       values[i][0] = node.value;
-    } else if (node.is_input()) {
+    } else if (node.kind == NodeKind::input) {
       if (next_input == inputs.size())
         fail(ErrorKind::value, "graph", std::to_string(inputs.size()) + " inputs", "one is needed for " + node.name);
       const Tensor& x = inputs[next_input++];

@@ -42,15 +42,35 @@ struct Value {
   static Value call_id(int id, const void* op, std::span<const Value> inputs);
 };
 
+enum class NodeKind : uint8_t {
+  input,      ///< fed at each run; its value, if it has one, is taken when nothing is fed
+  parameter,  ///< a tensor the graph shares with its owner: changing one changes the other
+  constant,
+  op,
+};
+
 struct GraphNode {
-  const OpRow* op = nullptr;  ///< null for inputs and constants
+  NodeKind kind = NodeKind::op;
+  const OpRow* op = nullptr;  ///< null unless kind is op
   alignas(8) std::array<char, max_attribute_bytes> attributes{};
   std::vector<Ref> inputs;
   std::vector<Meta> outputs;
-  std::string name;  ///< of an input
-  Tensor value;      ///< of a constant
+  std::string name;    ///< unique in the graph; empty where nobody gave one
+  Tensor value;        ///< of a parameter, a constant, an input with a default
+  int scope = -1;      ///< the module call that made it: a place in Graph::scopes
+  std::string source;  ///< the user's line that made it, "train.py:12"; empty where it was not recorded
+};
 
-  bool is_input() const { return !op && !value; }
+/// A call of a module.
+struct GraphScope {
+  std::string path;  ///< "net.0"
+  std::string type;  ///< "Linear"
+  int parent = -1;   ///< the call around it, an earlier place in Graph::scopes
+};
+
+struct GraphOutput {
+  std::string name;
+  Ref ref;
 };
 
 class Graph {
@@ -61,6 +81,8 @@ class Graph {
   Ref add(const OpRow& op, const void* attributes, std::vector<Ref> inputs);
 
   const std::vector<GraphNode>& nodes() const { return nodes_; }
+  const std::vector<GraphScope>& scopes() const { return scopes_; }
+  const std::vector<GraphOutput>& outputs() const { return outputs_; }
   const Meta& meta(Ref ref) const;
   Value value(Ref ref) { return {this, ref}; }
 
@@ -73,6 +95,8 @@ class Graph {
   std::vector<char> depends_on(std::span<const Ref> roots, int last) const;
 
   std::vector<GraphNode> nodes_;
+  std::vector<GraphScope> scopes_;
+  std::vector<GraphOutput> outputs_;
 };
 
 }  // namespace chainrule
