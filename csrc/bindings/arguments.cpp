@@ -184,6 +184,11 @@ bool Arguments::boolean(int i, bool otherwise) const {
   return truth == 1;
 }
 
+std::string Arguments::text(int i) const {
+  if (!PyUnicode_Check(values_[i])) refuse(i, "it must be a str");
+  return py::handle(values_[i]).cast<std::string>();
+}
+
 DType Arguments::dtype(int i) const {
   const auto found = dtype_from(values_[i]);
   if (!found) refuse(i, "it must be a dtype: chainrule.float32, float64, int64, int32 or bool");

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 
+#include "chainrule/autograd/annotations.h"
 #include "chainrule/autograd/node.h"
 #include "chainrule/core/allocator.h"
 #include "chainrule/core/error.h"
@@ -32,6 +33,7 @@ TensorImpl* new_block(DType dtype, size_t ndim, int64_t numel, size_t inline_byt
   impl->output = 0;
   impl->requires_grad = false;
   impl->retains_grad = false;
+  impl->named = false;
   impl->contiguous = true;
   impl->block_bytes = static_cast<uint16_t>(bytes);
   impl->version = 0;
@@ -60,6 +62,8 @@ void set_contiguous_strides(TensorImpl* impl) {
 }
 
 void free_block(TensorImpl* impl) noexcept {
+  if (impl->named) [[unlikely]]
+    detail::forget_name(impl);
   SmallBlocks& blocks = small_blocks();
   --blocks.live_tensors;
   free_small(blocks, impl, impl->block_bytes);
@@ -75,16 +79,26 @@ TensorImpl* block_of(Storage* storage) {
        "the system has no memory left", "use a smaller batch or free tensors");
 }
 
+void check_known(IntSpan shape) {
+  if (!is_known(shape))
+    fail(ErrorKind::graph, "allocate", "a tensor with values of shape " + to_string(shape),
+         "N is not known before the graph runs",
+         "make it from a placeholder, such as x * 0, or give x its whole shape");
+}
+
 // Memory for the elements of a block whose sizes are set, and dense strides.
 TensorImpl* allocate_dense(DType dtype, IntSpan shape, int64_t numel) {
   const int64_t bytes = numel * size_of(dtype);
   const bool in_block = bytes <= inline_bytes_limit;
+  if (bytes >= unknown_size) [[unlikely]]
+    check_known(shape);
   TensorImpl* impl = new_block(dtype, shape, numel, in_block ? static_cast<size_t>(bytes) : 0);
   set_contiguous_strides(impl);
   Storage& storage = impl->own;
   storage.refs = 1;
   storage.version = storage.recorded_version = 0;
   storage.changed_by[0] = 0;
+  storage.is_literal = false;
   storage.release = nullptr;
   storage.bytes = 0;
   if (in_block) {
@@ -113,7 +127,11 @@ void release(TensorImpl* impl) noexcept {
   Node* node = std::exchange(impl->node, nullptr);
   TensorImpl* grad = std::exchange(impl->grad, nullptr);
   if (node) {
-    if (node->leaf == impl) node->leaf = nullptr;
+    if (node->leaf == impl) {
+      if (impl->named) [[unlikely]]
+        detail::inherit_name(node, impl);
+      node->leaf = nullptr;
+    }
     if (impl->retains_grad && node->outputs()[impl->output].retainer == impl)
       node->outputs()[impl->output].retainer = nullptr;
   }
@@ -157,7 +175,7 @@ Tensor Tensor::wrap(DType dtype, IntSpan shape, IntSpan strides, void* data, voi
   Tensor tensor(new_block(dtype, shape, numel_of(shape), 0));
   std::copy(strides.begin(), strides.end(), tensor->sizes_data() + tensor->ndim);
   tensor->contiguous = chainrule::is_contiguous(shape, strides);
-  tensor->own = {1, 0, 0, {}, release, owner, static_cast<char*>(data), 0};
+  tensor->own = {1, 0, 0, {}, false, release, owner, static_cast<char*>(data), 0};
   tensor->storage = &tensor->own;
   tensor->data = tensor->own.data;
   return tensor;
@@ -189,6 +207,20 @@ Tensor Tensor::hollow(DType dtype, IntSpan shape) {
   return result;
 }
 
+Tensor Tensor::placeholder(const Meta& meta) {
+  Tensor result = hollow(meta);
+  release(gradient_node(result.get()));  // the tensor itself holds it from now on
+  result->requires_grad = is_floating(meta.dtype);
+  return result;
+}
+
+void Tensor::fail_without_value() const {
+  if (!impl_->node) internal_error("tensor", "the value of a tensor that was saved without one");
+  fail(ErrorKind::graph, "placeholder", "a tensor of shape " + to_string(shape()) + " that has no value yet",
+       "a graph is assembled before any forward pass, so numbers cannot be read or changed while it is",
+       "use where(condition, a, b) in place of `if`, and Graph.forward(...) to compute values");
+}
+
 namespace {
 
 // Literals come back in every step of a loop: the latest of each thread are kept. They do not count as alive, and are
@@ -204,6 +236,12 @@ thread_local constinit KeptConstant* constants = nullptr;
 
 bool held_elsewhere(const TensorImpl* tensor) { return tensor && (tensor->refs != 1 || tensor->storage->refs != 1); }
 
+Tensor literal(DType dtype, Number value) {
+  Tensor tensor = Tensor::full(dtype, {}, value);
+  tensor->storage->is_literal = true;
+  return tensor;
+}
+
 Tensor kept_constant(DType dtype, Number value) {
   uint64_t bits;
   if (value.is_integer) std::memcpy(&bits, &value.integer, sizeof bits);
@@ -212,11 +250,11 @@ Tensor kept_constant(DType dtype, Number value) {
       (bits ^ (bits >> 29) ^ (static_cast<uint64_t>(dtype) << 3) ^ value.is_integer) * 0x9E3779B97F4A7C15u;
   if (!constants) constants = new KeptConstant[kept_constants]{};
   KeptConstant& slot = constants[hash >> 59];
-  if (held_elsewhere(slot.tensor)) return Tensor::full(dtype, {}, value);
+  if (held_elsewhere(slot.tensor)) return literal(dtype, value);
   const bool found =
       slot.tensor && slot.bits == bits && slot.is_integer == value.is_integer && slot.tensor->dtype == dtype;
   if (!found) {
-    TensorImpl* fresh = Tensor::full(dtype, {}, value).take();
+    TensorImpl* fresh = literal(dtype, value).take();
     --small_blocks().live_tensors;
     if (slot.tensor) {
       ++small_blocks().live_tensors;
@@ -236,6 +274,7 @@ Tensor Tensor::constant(Number value) const {
   if (value.is_integer && type == DType::int32 && value.integer != static_cast<int32_t>(value.integer))
     fail(ErrorKind::value, "scalar", std::to_string(value.integer) + " beside an int32 tensor", "it must fit in int32",
          "convert the tensor with .long()");
+  if (is_placeholder() && value.is_integer && !is_known(value.integer)) return size_literal(type, value);
   return kept_constant(type, value);
 }
 

@@ -38,6 +38,11 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         )
     if p == 1.0:
         return input * 0.0
+    if _C._is_placeholder(input):
+        raise RuntimeError(
+            "dropout: a placeholder; a graph that is assembled first would draw the zeros once for "
+            "all runs; call eval() on the module, or train eagerly"
+        )
     kept = _C.rand(*input.shape, dtype=input.dtype) >= p
     return input * (kept.to(input.dtype) * (1.0 / (1.0 - p)))
 
