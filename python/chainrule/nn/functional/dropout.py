@@ -6,19 +6,21 @@ from chainrule import _C
 from chainrule._C import Tensor
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Returns the input with each element zeroed with probability p, the others over 1 - p.
 
     Args:
         input: Any shape, a floating dtype.
         p: The probability, in [0, 1].
         training: If false, the input is returned as it is.
+        inplace: Whether the input is changed, too, as in PyTorch; it saves no memory here.
 
     Returns:
         The shape of the input; its mean is expected to be that of the input.
 
     Raises:
         ValueError: p is outside [0, 1].
+        RuntimeError: `inplace`, and the input is a leaf that requires gradients.
 
     Example:
         >>> bool((nn.functional.dropout(cr.ones(100), 0.5).sum() <= 200).item())
@@ -37,9 +39,11 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
             "convert with .float()"
         )
     if p == 1.0:
-        return input * 0.0
-    kept = _C.rand(*input.shape, dtype=input.dtype) >= p
-    return input * (kept.to(input.dtype) * (1.0 / (1.0 - p)))
+        result = input * 0.0
+    else:
+        kept = _C.rand(*input.shape, dtype=input.dtype) >= p
+        result = input * (kept.to(input.dtype) * (1.0 / (1.0 - p)))
+    return input.copy_(result) if inplace else result
 
 
 def check_probability(name: str, option: str, p: float) -> None:
