@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chainrule._C import ops
 
 import chainrule as cr
-from chainrule._C import ops
 from chainrule import _C, nn
 from chainrule.nn import functional
 
