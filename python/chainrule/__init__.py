@@ -19,23 +19,34 @@ if TYPE_CHECKING:
     from chainrule import datasets as datasets
     from chainrule import nn as nn
     from chainrule import optim as optim
+    from chainrule.graphs.check_grads import GradientError as GradientError
+    from chainrule.graphs.check_grads import check_grads as check_grads
 
 __all__ = ["enable_grad", "load", "no_grad", "save", "set_grad_enabled"]
+__all__ += ["GradientError", "check_grads"]
 __all__ += _C.__all__
 
 _SUBPACKAGES = ("datasets", "nn", "optim")
+_FROM_MODULES = {  # names that come with the module they live in, when first asked for
+    "GradientError": "chainrule.graphs.check_grads",
+    "check_grads": "chainrule.graphs.check_grads",
+}
 
 if not TYPE_CHECKING:  # a checker that saw this would accept any name as an attribute
 
     def __getattr__(name: str) -> object:
-        """Imports a subpackage when its name is first asked for."""
+        """Imports what a name stands for when it is first asked for."""
         if name in _SUBPACKAGES:
             import importlib
 
             return importlib.import_module(f"chainrule.{name}")
+        if name in _FROM_MODULES:
+            import importlib
+
+            return getattr(importlib.import_module(_FROM_MODULES[name]), name)
         raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    """Lists the subpackages beside the names that are already loaded."""
-    return sorted({*globals(), *_SUBPACKAGES})
+    """Lists what is imported later beside what is loaded."""
+    return sorted({*globals(), *_SUBPACKAGES, *_FROM_MODULES})

@@ -1,0 +1,1 @@
+"""The graph as data in Python, and what explains and checks it."""
