@@ -82,13 +82,24 @@ def test_no_false_alarm_where_slopes_are_steep(scale: float, dtype: Any) -> None
 
 
 @DTYPES
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(12))
 def test_no_false_alarm_for_networks(seed: int, dtype: Any) -> None:
     """Layers have float32 weights: with float32 inputs the differences are taken in float32."""
     cr.manual_seed(seed)
     net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
     x = variable(5, 6, dtype=dtype, seed=seed)
     assert cr.check_grads(lambda x: net.to(dtype)(x), x)
+
+
+def test_mistakes_are_found_where_fn_takes_float32_only() -> None:
+    weight = normal(4, 3, dtype=cr.float32)
+    x = variable(5, 4, dtype=cr.float32, seed=1)
+    assert cr.check_grads(lambda x: (x @ weight).tanh(), x)
+    assert failure(lambda x: (x @ weight) * x.detach().sum(), x).input == 0
+    error = failure(lambda x: x @ weight, x, lambda x, gy: gy @ weight.T * 2)
+    assert error.mistake.startswith("a factor of 2 too many")
+    error = failure(lambda x: x @ weight, x, lambda x, gy: -gy @ weight.T)
+    assert error.mistake.startswith("the sign is wrong")
 
 
 def test_layouts_and_histories() -> None:

@@ -98,7 +98,8 @@ def check_grads(
             and the likely mistake where the numbers tell (a missing sum over a broadcast dim, a
             missing transpose, overwritten instead of added, a missing factor, a sign, a detached
             value). Or: fn gives two results, or one that is not finite, or it has a kink at
-            the input, where no one gradient is right.
+            the input, where no one gradient is right (measured in float32, the slope on
+            either side will do: the steps are too large to tell where a kink is).
         TypeError: An input or an output is not a Tensor.
         ValueError: No input is to be checked, or fn does not use its arguments.
 
