@@ -339,6 +339,11 @@ def test_the_function_must_use_its_arguments() -> None:
         (lambda x: cr.check_grads(cr.exp, 1.0), TypeError, r"inputs is a float; it must"),
         (lambda x: cr.check_grads(lambda x: 1.0, x), TypeError, r"result of fn is a float; it"),
         (lambda x: cr.check_grads(cr.exp, x.detach()), ValueError, r"none of the inputs is a flo"),
+        (lambda x: cr.check_grads(lambda x: x.long(), x), ValueError, r"none of the outputs of fn"),
+        (
+            lambda x: cr.check_grads(lambda x: x[x >= 0], (x * 0).detach().requires_grad_()),
+            ValueError, r"outputs of fn change their shape",
+        ),
         (lambda x: cr.check_grads(cr.exp, x, eps=-1), ValueError, r"eps is -1; it must be posit"),
         (lambda x: cr.check_grads(cr.exp, x, rtol=-1), ValueError, r"rtol is -1; it must be pos"),
         (

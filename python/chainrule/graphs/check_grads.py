@@ -101,7 +101,8 @@ def check_grads(
             the input, where no one gradient is right (measured in float32, the slope on
             either side will do: the steps are too large to tell where a kink is).
         TypeError: An input or an output is not a Tensor.
-        ValueError: No input is to be checked, or fn does not use its arguments.
+        ValueError: No input or output is to be checked, or fn does not use its arguments, or its
+            outputs change their shape with the values.
 
     Example:
         >>> x = cr.tensor([[0.5, -1.0], [2.0, 3.0]], requires_grad=True)

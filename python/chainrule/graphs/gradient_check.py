@@ -62,8 +62,12 @@ class GradientCheck:
         with cr.enable_grad():
             arguments, result = self.gradients.run()
             again = self.gradients.run()[1]
-            outputs = list(as_tuple("check_grads", "the result of fn", result))
+            outputs = as_tuple("check_grads", "the result of fn", result)
             floating = [y for y in outputs if y.dtype in FLOATING]
+            if not floating:
+                raise ValueError(
+                    "check_grads: none of the outputs of fn is floating; only those have gradients"
+                )
             others = [y for y in as_tuple("check_grads", "fn", again) if y.dtype in FLOATING]
             failure = self._unusable(floating, others)
             if failure is not None:
