@@ -2,12 +2,14 @@
 
 #include <cmath>
 #include <cstring>
+#include <mutex>
 #include <new>
 
 #include "chainrule/autograd/annotations.h"
 #include "chainrule/autograd/node.h"
 #include "chainrule/core/allocator.h"
 #include "chainrule/core/error.h"
+#include "chainrule/core/thread_end.h"
 
 namespace chainrule {
 
@@ -225,14 +227,48 @@ namespace {
 
 // Literals come back in every step of a loop: the latest of each thread are kept. They do not count as alive, and are
 // not freed with their thread. A graph that saved one may have been handed to another thread, which will count it down:
-// until then it is neither given out again nor replaced, for a count is changed by one thread at a time only.
+// until then it is neither given out again nor replaced, for a count is changed by one thread at a time only. So a
+// thread that ends leaves its table as it is to the next one that needs a table.
 constexpr size_t kept_constants = 32;
 struct KeptConstant {
   TensorImpl* tensor;
   uint64_t bits;
   bool is_integer;
 };
-thread_local constinit KeptConstant* constants = nullptr;
+struct KeptConstants {
+  KeptConstant slots[kept_constants] = {};
+  KeptConstants* next = nullptr;  // of those without a thread
+};
+thread_local constinit KeptConstants* constants = nullptr;
+
+struct LeftConstants {
+  std::mutex mutex;
+  KeptConstants* first = nullptr;
+};
+LeftConstants& left_constants() {
+  static auto* instance = new LeftConstants;  // never destroyed: threads may end later
+  return *instance;
+}
+
+void leave_constants(void* table) {
+  auto* const mine = static_cast<KeptConstants*>(table);
+  constants = nullptr;
+  LeftConstants& left = left_constants();
+  const std::lock_guard lock(left.mutex);
+  mine->next = std::exchange(left.first, mine);
+}
+
+void find_constants() {
+  static const ThreadEnd at_end(&leave_constants);
+  LeftConstants& left = left_constants();
+  {
+    const std::lock_guard lock(left.mutex);
+    constants = left.first;
+    if (constants) left.first = constants->next;
+  }
+  if (!constants) constants = new KeptConstants;
+  at_end.will_get(constants);
+}
 
 bool held_elsewhere(const TensorImpl* tensor) { return tensor && (tensor->refs != 1 || tensor->storage->refs != 1); }
 
@@ -248,8 +284,9 @@ Tensor kept_constant(DType dtype, Number value) {
   else std::memcpy(&bits, &value.real, sizeof bits);
   const uint64_t hash =
       (bits ^ (bits >> 29) ^ (static_cast<uint64_t>(dtype) << 3) ^ value.is_integer) * 0x9E3779B97F4A7C15u;
-  if (!constants) constants = new KeptConstant[kept_constants]{};
-  KeptConstant& slot = constants[hash >> 59];
+  if (!constants) [[unlikely]]
+    find_constants();
+  KeptConstant& slot = constants->slots[hash >> 59];
   if (held_elsewhere(slot.tensor)) return literal(dtype, value);
   const bool found =
       slot.tensor && slot.bits == bits && slot.is_integer == value.is_integer && slot.tensor->dtype == dtype;
