@@ -32,6 +32,22 @@ Value Graph::constant(const Tensor& value) {
   node.outputs = {value.meta()};
   return {this, {static_cast<int>(nodes_.size()) - 1, 0}};
 }
+Value Graph::parameter(std::string name, const Tensor& value) {
+  const Value result = constant(value);
+  nodes_.back().kind = NodeKind::parameter;
+  nodes_.back().name = std::move(name);
+  return result;
+}
+int Graph::add_scope(GraphScope scope) {
+  scopes_.push_back(std::move(scope));
+  return static_cast<int>(scopes_.size()) - 1;
+}
+void Graph::annotate(int node, std::string name, int scope, std::string source) {
+  nodes_[node].name = std::move(name);
+  nodes_[node].scope = scope;
+  nodes_[node].source = std::move(source);
+}
+void Graph::set_output(std::string name, Ref ref) { outputs_.push_back({std::move(name), ref}); }
 const Meta& Graph::meta(Ref ref) const { return nodes_[ref.node].outputs[ref.output]; }
 
 Ref Graph::add(const OpRow& op, const void* attributes, std::vector<Ref> inputs) {

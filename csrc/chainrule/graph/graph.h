@@ -77,8 +77,14 @@ class Graph {
  public:
   Value input(std::string name, const Meta& meta);
   Value constant(const Tensor& value);
+  Value parameter(std::string name, const Tensor& value);
   /// Adds a node; shapes and dtypes are inferred, so a mismatch fails here, before any value exists.
   Ref add(const OpRow& op, const void* attributes, std::vector<Ref> inputs);
+
+  int add_scope(GraphScope scope);  ///< its place in scopes()
+  /// What a node is beside its op: `scope` is a place in scopes(), or -1.
+  void annotate(int node, std::string name, int scope = -1, std::string source = {});
+  void set_output(std::string name, Ref ref);
 
   const std::vector<GraphNode>& nodes() const { return nodes_; }
   const std::vector<GraphScope>& scopes() const { return scopes_; }
@@ -91,7 +97,11 @@ class Graph {
   /// Adds the nodes of d(of)/d(wrt) and returns them; an empty Value where `of` does not depend on wrt.
   std::vector<Value> differentiate(Ref of, std::span<const Ref> wrt);
 
+  void save(const std::string& path) const;     ///< graph/file.h
+  static Graph load(const std::string& path);  ///< graph/file.h
+
  private:
+  friend class GraphReader;
   std::vector<char> depends_on(std::span<const Ref> roots, int last) const;
 
   std::vector<GraphNode> nodes_;
