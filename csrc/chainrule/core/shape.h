@@ -64,8 +64,10 @@ struct SizeInN {
   int64_t at(int64_t n) const { return times * n + plus; }
 };
 inline SizeInN in_terms_of_n(int64_t size) {
-  const int64_t times = (size + (size < 0 ? -unknown_size : unknown_size) / 2) / unknown_size;
-  return {times, size - times * unknown_size};
+  SizeInN n{size / unknown_size, size % unknown_size};  // any integer may come: no sum that could overflow
+  if (n.plus > unknown_size / 2) ++n.times, n.plus -= unknown_size;
+  if (n.plus < -unknown_size / 2) --n.times, n.plus += unknown_size;
+  return n;
 }
 inline bool is_known(int64_t size) { return in_terms_of_n(size).is_known(); }
 inline bool is_known(IntSpan shape) {
