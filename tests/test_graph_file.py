@@ -23,7 +23,7 @@ def graph_file(cpp_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             lacking("doctest is not installed (apt-get install doctest-dev), and not fetched")
         pytest.fail(done.stdout[-8000:])
     path = tmp_path_factory.mktemp("graph") / "model.crg"
-    program = built(cpp_folder, "chainrule_tests") / "chainrule_tests"
+    program = built(cpp_folder, "chainrule_tests") / "tests" / "cpp" / "chainrule_tests"
     subprocess.run(
         [program, "--test-case=other tools read the weights*"],
         env=os.environ | {"CHAINRULE_GRAPH_FILE": str(path)},

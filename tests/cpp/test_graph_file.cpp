@@ -102,6 +102,12 @@ TEST_CASE("a model comes back and runs forward and backward with the same bits")
   check_same_structure(model.graph, loaded);
   check_same_values(model.graph, loaded, model.feeds);
   CHECK(loaded.scopes().size() == 2);
+  Graph again = loaded, original = model.graph;  // a loaded graph is differentiated like any other
+  const Ref weight[] = {{4, 0}};
+  CHECK(again.differentiate(again.outputs()[0].ref, weight)[0].ref ==
+        original.differentiate(original.outputs()[0].ref, weight)[0].ref);
+  check_same_structure(original, again);
+  check_same_values(original, again, model.feeds);
   CHECK(loaded.scopes()[1].path == "net.0");
   CHECK(loaded.scopes()[1].type == "Linear");
   CHECK(loaded.scopes()[1].parent == 0);
