@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <limits>
 #include <random>
 
 #include "chainrule/core/allocator.h"
@@ -144,6 +145,26 @@ TEST_CASE("a flaw in an attribute is named") {
           {"{\"N\":1,\"plus\":0},5", "{\"N\":1,\"plus\":0},4611686018427387904", "must fit in a signed 64-bit integer"},
       },
       edited_graph);
+}
+
+TEST_CASE("no attribute makes a shape rule overflow") {
+  constexpr int64_t most = std::numeric_limits<int64_t>::max(), least = std::numeric_limits<int64_t>::min();
+  Graph graph;
+  const Value x = graph.input("x", {DType::float32, Shape{3, 4}}),
+              empty = graph.input("empty", {DType::float32, Shape{0}});
+  const Value gy = graph.input("gy", {DType::float32, Shape{1, 4, 2, 2}});
+  const Value weight = graph.input("weight", {DType::float32, Shape{4, 3, 2, 2}});
+  CHECK_THROWS_AS(Value::call(EmbedSlice{0, 1, most, 5}, x), Error);
+  CHECK_THROWS_AS(Value::call(EmbedSlice{0, most, 1, 5}, x), Error);
+  CHECK_THROWS_AS(Value::call(EmbedSlice{0, most, 1, 5}, empty), Error);
+  CHECK_THROWS_AS(Value::call(Conv2dInput{{3, 3}, {}, {0, 0}, {}, most}, gy, weight), Error);
+  CHECK_THROWS_AS(Value::call(Select{0, least}, x), Error);
+  CHECK(Value::call(Slice{0, least, most, most}, x).shape() == Shape{1, 4});
+  const Value wide = graph.input("wide", {DType::boolean, Shape{most}});
+  const Value both[] = {wide, wide};
+  CHECK_THROWS_AS(Value::call_many(Cat{0}, std::span<const Value>(both)), Error);
+  const Tensor t = floats({1, 2}, Shape{2});
+  CHECK(values_of(Tensor::call(Var{{0}, least, false}, t))[0] == doctest::Approx(0));
 }
 
 TEST_CASE("a flaw in the whole is named") {
