@@ -2,8 +2,8 @@
 
 The steps are those of Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical
 system structures" (1981): layers by longest path, a bend wherever a wire passes a layer, and few
-crossings by barycenters. Crossings are counted as in Barth, Mutzel and Juenger, "Simple and efficient
-bilayer cross counting" (2002). All of it is iterative and near-linear.
+crossings by barycenters. Crossings are counted as in Barth, Mutzel and Juenger, "Simple and
+efficient bilayer cross counting" (2002). All of it is iterative and near-linear.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from chainrule.drawing.scene import Scene
 
 
 def arrange(scene: Scene, level: Level, group: int) -> None:
-    """Gives a level its layers, from left to right, each ordered from top to bottom, and its links."""
+    """Gives a level its layers, from left to right, each from top to bottom, and its links."""
     layer = _layering(level)
     cut_long_wires(scene, level, group, layer)
     rank = _first_order(level, layer)
@@ -63,7 +63,7 @@ def _layering(level: Level) -> list[int]:
 
 
 def _first_order(level: Level, layer: list[int]) -> list[float]:
-    """Orders items as a walk from the results meets them, inputs in the order in which ops take them.
+    """Orders items as a walk back from the results meets them, inputs in their op's order.
 
     For an expression tree this is a drawing without crossings, and it reads as the formula does.
     """

@@ -1,7 +1,7 @@
 """From a scene to places: every visible box, frame and wire of a drawing, in pixels.
 
-Modules are laid out from the inside out: an open one is a frame as large as its inside, a folded one
-a box. Nothing here recurses over the graph; groups are numbered so that inner ones come later.
+Modules are laid out from the inside out: an open one is a frame as large as its inside, a folded
+one a box. Nothing here recurses over the graph; groups are numbered so that inner ones come later.
 """
 
 from __future__ import annotations

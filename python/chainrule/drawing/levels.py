@@ -1,8 +1,8 @@
 """The inside of each module, as items that are joined by wires: what one layered drawing arranges.
 
-A module is a drawing of its own, with ports on its left and right border; the drawing around it sees
-one item. So a frame never covers a stranger, and whether a module is open changes sizes only: layers
-and order are the same, which lets the page open a module by the same few rules of placement.
+A module is a drawing of its own, with ports on its left and right border; the drawing around it
+sees one item. So a frame never covers a stranger, and whether a module is open changes sizes only:
+layers and order stay, which lets the page open a module by the same few rules of placement.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BOX, GROUP, ENTRY, EXIT, BEND = "box", "group", "entry", "exit", "bend"
 
 @dataclass
 class Item:
-    """One thing that a level arranges: a box, a module, a port of the border, a bend of a long wire."""
+    """One thing that a level arranges: a box, a module, a port of the border, a wire's bend."""
 
     kind: str
     index: int  # of the box or group; for others of the wire
@@ -27,7 +27,7 @@ class Item:
 
 @dataclass
 class Link:
-    """A piece of wire between items of neighbouring layers; its edges are those that end with it."""
+    """A piece of wire between neighbouring layers; its edges are those that end with it."""
 
     source: int
     target: int
@@ -73,7 +73,7 @@ class _Builder:
         return self.levels
 
     def _outer(self, group: int) -> list[int]:
-        """Lists a group and those around it, from the inside out, as far as they have no item yet."""
+        """Lists a group and those around it, from the inside out, that have no item yet."""
         found = []
         while group > 0 and self.item_of_group[group] < 0:
             found.append(group)
@@ -114,7 +114,7 @@ def build_levels(scene: Scene) -> list[Level]:
 
 
 def module_boxes(scene: Scene, levels: list[Level]) -> dict[int, Box]:
-    """Makes the box that each module is drawn as while it is folded, with the wires that leave it."""
+    """Makes the box that stands for each module while it is folded, with the wires that leave."""
     ports = {p.ref: p for box in scene.boxes for p in box.ports}
     result = {}
     for g in scene.groups[1:]:
@@ -138,11 +138,11 @@ def module_boxes(scene: Scene, levels: list[Level]) -> dict[int, Box]:
 
 
 def cut_long_wires(scene: Scene, level: Level, group: int, layer: list[int]) -> None:
-    """Replaces the longest wires by a small box with the name of their source beside the consumer.
+    """Replaces the longest wires by a small box with their source's name, beside the consumer.
 
     A wire over k layers takes k bends. Where wires are many and long (the gradient of a chain uses
-    every value again, in reverse) the bends would outnumber the nodes by far, and nobody could follow
-    those lines.
+    every value again, in reverse) the bends would outnumber the nodes by far, and nobody could
+    follow those lines.
     """
     spans = []
     for (source, ref), targets in level.wires.items():

@@ -16,9 +16,9 @@ from chainrule.drawing.levels import BEND, BOX, ENTRY, EXIT, GROUP, Level
 GAP = 16  # between items of a layer
 MIN_COLUMN_GAP, MAX_COLUMN_GAP = 36, 120
 PAD = 18  # between a frame and what stands in it
-_BEND_HALF = 5  # half the room of a wire that passes a layer
-_LEAF = 0.02  # a parameter makes way for the line of results
-_STRAIGHT = 8  # how much more a bend is drawn to a bend
+BEND_HALF = 5  # half the room of a wire that passes a layer
+LEAF = 0.002  # a parameter makes way for the line of results
+STRAIGHT = 8  # how much more a bend is drawn to a bend
 
 
 @dataclass
@@ -26,8 +26,8 @@ class Extent:
     """The rectangle of an item around its anchor, and where wires enter and leave."""
 
     width: float = 0
-    above: float = _BEND_HALF
-    below: float = _BEND_HALF
+    above: float = BEND_HALF
+    below: float = BEND_HALF
     enter: dict[tuple[int, int], float] = field(default_factory=dict)  # an open module's ports
     leave: dict[tuple[int, int], float] = field(default_factory=dict)
 
@@ -125,7 +125,7 @@ def _pulls(level: Level, extents: list[Extent]) -> tuple[list[list[Pull]], list[
         a, b = link.source, link.target
         offset = leaves(extents, link) - enters(extents, link)
         both = items[a].kind not in (BOX, GROUP) and items[b].kind not in (BOX, GROUP)
-        weight = float(_STRAIGHT if both else 1)
+        weight = float(STRAIGHT if both else 1)
         after[a].append((b, -offset, weight))
         if not (items[a].leaf and strong[b]):
             before[b].append((a, offset, weight))
@@ -153,9 +153,9 @@ def _settle(
             wish += weight * (y[j] + shift)
         if total > 0:
             wish /= total
-            mass = _LEAF if level.items[i].leaf else 4.0 if level.items[i].kind != BEND else 8.0
+            mass = LEAF if level.items[i].leaf else 4.0 if level.items[i].kind != BEND else 8.0
         else:
-            wish, mass = y[i], _LEAF / 4
+            wish, mass = y[i], LEAF / 4
         mean, mass_sum, count = wish - offset, mass, 1
         while means and means[-1] > mean:
             mean = (mean * mass_sum + means[-1] * weights[-1]) / (mass_sum + weights[-1])

@@ -1,4 +1,4 @@
-"""What there is to draw, as plain data: boxes, edges and module groups of a graph, with their texts.
+"""What there is to draw, as plain data: a graph's boxes, edges and module groups, with texts.
 
 A scene knows neither places nor colours. Every format is written from it, so that all of them show
 the same names, values and gradients.
@@ -239,7 +239,8 @@ def _fold(scene: Scene, fold: Any) -> None:
         if unknown:
             known = ", ".join(sorted({g.path for g in groups[1:]})) or "none"
             raise ValueError(
-                f"draw: fold names {sorted(unknown)!r}; it takes modules of the graph; those are: {known}"
+                f"draw: fold names {sorted(unknown)!r}; "
+                f"it takes modules of the graph; those are: {known}"
             )
         for g in groups[1:]:
             g.open = g.path not in paths

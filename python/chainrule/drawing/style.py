@@ -1,9 +1,9 @@
 """Colours and the style sheet of drawings, in light and dark.
 
-Values are blue and gradients vermilion, parameters green and inputs sky blue: hues of Okabe and Ito,
-"Color Universal Design" (2008), darkened or lightened until text on the ground has a contrast of 4.5.
-No meaning rests on colour alone: values stand above their line in bold, gradients below it in italics
-behind a ∂, and every kind of box has a shape or border of its own.
+Values are blue and gradients vermilion, parameters green and inputs sky blue: hues of Okabe and
+Ito, "Color Universal Design" (2008), darkened or lightened until texts have a contrast of 4.5.
+No meaning rests on colour alone: values stand above their line in bold, gradients below it in
+italics behind a ∂, and every kind of box has a shape or border of its own.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ def variables(theme: str) -> str:
 
 
 def sheet(theme: str) -> str:
-    """Writes the style sheet of a lone SVG, with plain colours: not every viewer knows variables."""
+    """Writes the style sheet of a lone SVG, in plain colours: some viewers know no variables."""
     if theme == "auto":
-        return f"{_plain('light')}\n@media (prefers-color-scheme: dark) {{\n{_plain('dark')}\n}}"
+        dark = f"@media (prefers-color-scheme: dark) {{\n{_plain('dark')}\n}}"
+        return f"{_plain('light')}\n{dark}"
     return _plain(theme)
 
 

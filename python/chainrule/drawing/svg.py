@@ -8,10 +8,10 @@ from typing import Any
 
 from chainrule.drawing.layout import Drawing, Frame, layout
 from chainrule.drawing.levels import BOX, GROUP
-from chainrule.drawing.measure import NAME, ROW, SHAPE, TITLE, VALUE, Size, frame_title
+from chainrule.drawing.measure import NAME, TITLE, VALUE, Size, frame_title
 from chainrule.drawing.scene import Box, Group, build_scene
 from chainrule.drawing.style import THEMES, sheet
-from chainrule.drawing.texts import text_width
+from chainrule.drawing.texts import one_line, text_width
 
 _XML = {c: "" for c in range(32) if c not in (9, 10)} | {0x7F: "", 0xFFFE: "", 0xFFFF: ""}
 
@@ -58,7 +58,7 @@ def to_svg(graph: Any, *, fold: Any = "auto", theme: str = "auto", values: bool 
 
 
 def body(drawing: Drawing, *, page: bool = False) -> Iterator[str]:
-    """Yields frames, wires and boxes; for the page the hidden ones too, with handles for its script."""
+    """Yields frames, wires and boxes; for the page the hidden ones too, with handles."""
     scene = drawing.scene
     yield '<g class="frames">'
     for group in scene.groups[1:]:
@@ -90,13 +90,15 @@ def _placed(drawing: Drawing, box: Box, page: bool) -> Iterator[str]:
     if at is None and not page:
         return
     x, y = at or (0.0, 0.0)
-    handle = ' display="none"' if at is None else ""
+    handle, hit = ' display="none"' if at is None else "", ""
     if page:
         label = escape(f"{box.kind} {box.name or box.title}")
+        size = drawing.sizes[box.key]
+        hit = _rect(0, -size.above, size.width, size.above + size.below, 0, "hit")
         handle += f' data-box="{escape(box.key)}" tabindex="0" role="button" aria-label="{label}"'
     yield (
         f'<g class="box {box.kind}"{handle} transform="translate({x:.1f} {y:.1f})">'
-        f"<title>{escape(box.tooltip)}</title>{_parts(box, drawing.sizes[box.key])}</g>"
+        f"<title>{escape(box.tooltip)}</title>{hit}{_parts(box, drawing.sizes[box.key])}</g>"
     )
 
 
@@ -105,13 +107,13 @@ def _parts(box: Box, size: Size) -> str:
     edge = size.shape_x + size.shape_width
     parts = []
     for row, port in zip(size.rows, box.ports, strict=True):
-        parts.append(f'<path class="stub" d="M{edge:.1f} {row:.0f}H{size.width:.1f}"/>')
+        handle = f' data-ref="{port.ref[0]}:{port.ref[1]}"'
+        parts.append(f'<path class="stub"{handle} d="M{edge:.1f} {row:.0f}H{size.width:.1f}"/>')
         texts = ((port.value, "value", -7), (port.gradient, "gradient", VALUE + 4))
         x = (edge + size.width) / 2
         for text, kind, rise in texts:
             if text:
                 shown = f"∂ {text}" if kind == "gradient" else text
-                handle = f' data-ref="{port.ref[0]}:{port.ref[1]}"'
                 parts.append(_text(x, row + rise, kind, shown, handle))
         if port.shape:
             parts.append(_text(x, row - (VALUE + 10 if port.value else 7), "shape", port.shape))
@@ -148,7 +150,8 @@ def _form(kind: str, size: Size) -> str:
         )
     if kind == "output":
         tip = x + w
-        return f'<path class="form" d="M{x + 1.2:.1f} {-h + 1.2}H{tip - 13:.1f}L{tip - 1:.1f} 0L{tip - 13:.1f} {h - 1.2}H{x + 1.2:.1f}Z"/>'
+        upper = f"M{x + 1.2:.1f} {1.2 - h}H{tip - 13:.1f}L{tip - 1:.1f} 0"
+        return f'<path class="form" d="{upper}L{tip - 13:.1f} {h - 1.2}H{x + 1.2:.1f}Z"/>'
     if kind == "module":
         r = min(9, h / 3)
         return _rect(x + 4, 4 - h, w - 4, 2 * h - 4, r) + _rect(x, -h, w - 4, 2 * h - 4, r)
@@ -156,7 +159,10 @@ def _form(kind: str, size: Size) -> str:
 
 
 def _rect(x: float, y: float, w: float, h: float, r: float, kind: str = "form") -> str:
-    return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{r:g}"/>'
+    return (
+        f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" '
+        f'width="{w:.1f}" height="{h:.1f}" rx="{r:g}"/>'
+    )
 
 
 def _switch(x: float, y: float, *, folded: bool) -> str:
@@ -175,7 +181,8 @@ def _frame(group: Group, frame: Frame | None, page: bool) -> str:
         handle += f' data-frame="{group.index}"'
     inner = ""
     if page:
-        inner = f' tabindex="0" role="button" aria-expanded="true" aria-label="close module {escape(group.path)}"'
+        label = escape(one_line(f"close module {group.path}"))
+        inner = f' tabindex="0" role="button" aria-expanded="true" aria-label="{label}"'
     beside = 36 + text_width(title, TITLE, bold=True) + 8
     return (
         f'<g class="frame"{handle} transform="translate({x:.1f} {y:.1f})">'
@@ -202,10 +209,7 @@ def legend_strip(drawing: Drawing, values: bool) -> tuple[str, float]:
         parts.append(_text(x, 4, "", text, anchor="start"))
         x += text_width(text, 12) + 22
     if values:
-        for kind, text in (("value", "12  value"), ("gradient", "∂ 12  gradient")):
-            parts.append(_text(x, 4, kind, text, anchor="start"))
+        for style, text in (("value", "12  value"), ("gradient", "∂ 12  gradient")):
+            parts.append(_text(x, 4, style, text, anchor="start"))
             x += text_width(text, 13, bold=True) + 22
     return "".join(parts), x
-
-
-__all__ = ["ROW", "SHAPE", "body", "escape", "to_svg"]

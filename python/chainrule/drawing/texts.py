@@ -1,8 +1,8 @@
 """Texts of a drawing: numbers, sizes and shortened names, and how wide a text is without a font.
 
-A drawing is measured where no font can be asked, so widths are those of DejaVu Sans, which is wider
-than the fonts that system-ui and sans-serif usually stand for: a text may have room to spare, but is
-never cut off.
+A drawing is measured where no font can be asked, so widths are those of DejaVu Sans, which is
+wider than the fonts that system-ui and sans-serif usually stand for: a text may have room to spare,
+but is never cut off.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def one_line(text: str) -> str:
 
 
 def shorten(text: str, size: float, limit: float, *, bold: bool = False) -> str:
-    """Cuts a name in its middle so that it is at most `limit` pixels wide; both ends stay readable."""
+    """Cuts a name in its middle until it is at most `limit` pixels wide; both ends stay."""
     text = one_line(text)
     if text_width(text, size, bold=bold) <= limit:
         return text
@@ -96,7 +96,7 @@ def shape_text(sizes: tuple[Any, ...]) -> str:
 
 
 def summary(tensor: Any) -> str:
-    """Says what a tensor holds in a few characters: its number, its few numbers, or mean ± deviation."""
+    """Says what a tensor holds in short: its number, its few numbers, or mean ± deviation."""
     if tensor is None:
         return ""
     count = tensor.numel()
