@@ -45,9 +45,11 @@ class FakeGraph:
         value=None,
         gradient=None,
         label="",
+        outputs=1,
     ):
         refs = [(i, 0) if isinstance(i, int) else i for i in inputs]
         node = Node(self, len(self._nodes), kind, op, refs, shape, name, module, label)
+        node.outputs = outputs
         self._nodes.append(node)
         if value is not None:
             self.values[node.id, 0] = cr.tensor(value) if not hasattr(value, "shape") else value

@@ -104,7 +104,7 @@ def build_scene(graph: Any, *, fold: Any = "auto", values: bool = True) -> Scene
     """
     nodes = graph.nodes
     groups, group_of = _groups(nodes, graph.modules)
-    inlined = inlined_constants(nodes)
+    inlined = inlined_constants(nodes, {i for i, _ in graph.output_refs.values()})
     _place_leaves(nodes, groups, group_of)
     boxes: list[Box] = []
     edges: list[Edge] = []
@@ -235,7 +235,7 @@ def _fold(scene: Scene, fold: Any) -> None:
         _fold_to_fit(scene)
     else:
         paths = {fold} if isinstance(fold, str) else set(fold)
-        unknown = paths - {g.path for g in groups[1:]}
+        unknown = paths - {g.path for g in groups[1:]} - set(scene.graph.modules)
         if unknown:
             known = ", ".join(sorted({g.path for g in groups[1:]})) or "none"
             raise ValueError(

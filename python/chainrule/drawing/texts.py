@@ -13,7 +13,7 @@ from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
 ELLIPSIS = "…"
-# Thousandths of the font size for the characters 32..126 of DejaVu Sans.
+# Thousandths of the font size for the characters 32..126.
 _ASCII = [
     *(318, 401, 460, 838, 636, 950, 780, 275, 390, 390, 500, 838, 318, 361, 318, 337),
     *(636, 636, 636, 636, 636, 636, 636, 636, 636, 636, 337, 337, 838, 838, 838, 531),
@@ -22,24 +22,33 @@ _ASCII = [
     *(500, 613, 635, 550, 635, 615, 352, 635, 634, 278, 278, 579, 278, 974, 634, 612),
     *(635, 635, 411, 521, 392, 634, 592, 818, 592, 592, 525, 636, 337, 636, 838),
 ]
-_BOLD = 1.14
+_ASCII_BOLD = [
+    *(348, 456, 521, 838, 696, 1002, 872, 306, 457, 457, 523, 838, 380, 415, 380, 365),
+    *(696, 696, 696, 696, 696, 696, 696, 696, 696, 696, 400, 400, 838, 838, 838, 580),
+    *(1000, 774, 762, 734, 830, 683, 683, 821, 837, 372, 372, 775, 637, 995, 837, 850),
+    *(733, 850, 770, 720, 682, 812, 774, 1103, 771, 724, 725, 457, 365, 457, 838, 500),
+    *(500, 675, 716, 593, 716, 678, 435, 716, 712, 343, 343, 665, 343, 1042, 712, 687),
+    *(716, 716, 493, 595, 478, 712, 652, 924, 645, 652, 582, 712, 365, 712, 838),
+]
+_BOLD = 1.14  # of other letters
 _OTHER = 838  # signs, Greek, Cyrillic
 _WIDE = 1250  # Chinese, emoji
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Gives a width, in pixels, that the text does not exceed."""
-    units = 0
+    units = 0.0
+    ascii_widths, other = (_ASCII_BOLD, _BOLD) if bold else (_ASCII, 1.0)
     for character in text:
         code = ord(character)
         if 32 <= code < 127:
-            units += _ASCII[code - 32]
+            units += ascii_widths[code - 32]
         elif unicodedata.combining(character) or code in (0x200D, 0xFE0F):
             continue
         else:
             wide = code >= 0x1F000 or unicodedata.east_asian_width(character) in "WF"
-            units += _WIDE if wide else _OTHER
-    return units * size / 1000 * (_BOLD if bold else 1)
+            units += (_WIDE if wide else _OTHER) * other
+    return units * size / 1000
 
 
 def one_line(text: str) -> str:

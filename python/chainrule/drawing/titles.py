@@ -22,12 +22,15 @@ _WORDS = {
 }  # fmt: skip
 
 
-def inlined_constants(nodes: tuple[Any, ...]) -> dict[int, str]:
+def inlined_constants(nodes: tuple[Any, ...], outputs: set[int]) -> dict[int, str]:
     """Finds the constants that are drawn inside their consumer: small numbers of a binary op."""
     texts = {
         node.id: _constant_text(node)
         for node in nodes
-        if node.kind == "constant" and len(node.shape()) == 0 and not node.name
+        if node.kind == "constant"
+        and len(node.shape()) == 0
+        and not node.name
+        and node.id not in outputs
     }
     texts = {i: text for i, text in texts.items() if text and len(text) <= 8}
     used: set[int] = set()
@@ -37,7 +40,7 @@ def inlined_constants(nodes: tuple[Any, ...]) -> dict[int, str]:
         used.update(inside)
         if inside and (node.op not in _WITH_CONSTANT or len(ids) != 2 or len(inside) != 1):
             for i in inside:
-                del texts[i]
+                texts.pop(i, None)
     return {i: text for i, text in texts.items() if i in used}
 
 

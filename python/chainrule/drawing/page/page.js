@@ -36,7 +36,11 @@
   const view = { x: 0, y: 0, k: 1 }, READABLE = 0.62;
   const open = new Set(data.groups.map((_, g) => g).filter((g) => g > 0 && data.groups[g].open));
   let place = locate(data, open);
-  const look = () => world.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
+  let fitted = true;  // until a person moves the drawing, it follows the size of its window
+  function look(byHand = true) {
+    fitted &&= !byHand;
+    world.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
+  }
 
   /** Shows everything, or at first only as much as can be read from a distance. */
   function fit(smallest = 0.02) {
@@ -44,7 +48,8 @@
     view.k = Math.min(1.6, Math.max(smallest, Math.min(w / place.width, h / place.height)));
     view.x = Math.max(0, (w - place.width * view.k) / 2);
     view.y = Math.max(0, (h - place.height * view.k) / 2);
-    look();
+    fitted = true;
+    look(false);
   }
   function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
     const k = Math.min(6, Math.max(0.02, view.k * factor)), f = k / view.k;
@@ -76,13 +81,13 @@
     stage.classList.remove("dragging");
   });
   function reveal(el) {
-    const a = el.getBoundingClientRect(), b = stage.getBoundingClientRect(), m = 40;
-    const right = $("details").hidden ? b.right : Math.max(b.left + 200, b.right - 372);
+    const a = el.getBoundingClientRect(), b = stage.getBoundingClientRect();
+    const m = Math.min(40, Math.max(0, (b.width - a.width) / 2)), before = `${view.x} ${view.y}`;
     if (a.left < b.left + m) view.x += b.left + m - a.left;
-    else if (a.right > right - m) view.x -= a.right - right + m;
+    else if (a.right > b.right - m) view.x -= a.right - b.right + m;
     if (a.top < b.top + m) view.y += b.top + m - a.top;
     else if (a.bottom > b.bottom - m) view.y -= a.bottom - b.bottom + m;
-    look();
+    if (before !== `${view.x} ${view.y}`) look();
   }
 
   // --- modules ----------------------------------------------------------------------------------------------------
@@ -192,11 +197,13 @@
     entry(list, "source", node.source, "mono");
     panel.hidden = false;
     panel.scrollTop = 0;
+    if (fitted) fit(READABLE);
     reveal(boxes.get(key));
   }
   function close() {
     $("details").hidden = $("keys").hidden = true;
     $("help").setAttribute("aria-expanded", "false");
+    if (fitted) fit(READABLE);
     const was = selected;
     mark(null);
     if (was && document.activeElement === $("close")) boxes.get(was).focus({ preventScroll: true });
@@ -264,8 +271,8 @@
     appear("gradient", step.grad);
     function done(key) {
       touch(boxes.get(key), "done");
-      const outer = standsFor(key);
-      if (outer !== key) touch(boxes.get(outer), "done");
+      const outer = standsFor(key), leaf = ["input", "parameter", "constant"].includes(describe.get(key).kind);
+      if (outer !== key && !leaf) touch(boxes.get(outer), "done");
     }
   }
   function follow() {
@@ -353,11 +360,7 @@
     else return;
     event.preventDefault();
   });
-  let width = 0;
-  new ResizeObserver(() => {
-    if (stage.clientWidth && !width) fit(READABLE);
-    width = stage.clientWidth;
-  }).observe(stage);
+  new ResizeObserver(() => fitted && stage.clientWidth && fit(READABLE)).observe(stage);
   arrange();
   fit(READABLE);
   show(last);
