@@ -285,6 +285,8 @@ def test_the_slider_walks_forward_and_then_backward(open_page: Opener) -> None:
     assert shown_numbers(page) == (set(), set())
     slider.fill("1")
     assert shown_numbers(page) == ({"3", "5", "2", "40"}, set())
+    page.locator("[data-box=n8]").click()
+    assert details(page)["value"] == details(page)["gradient"] == "not computed yet"
     before: tuple[set[str], set[str]] = (set(), set())
     for step in range(2, last + 1):
         slider.press("ArrowRight")
@@ -299,6 +301,7 @@ def test_the_slider_walks_forward_and_then_backward(open_page: Opener) -> None:
             assert now[0] == everything[0]  # the backward pass starts when all values are there
         before = now
     assert before == everything
+    assert details(page)["gradient"] == "-6.0"
     slider.press("Home")
     assert page.locator("#caption").inner_text() == "nothing is computed yet"
 

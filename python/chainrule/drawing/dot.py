@@ -39,7 +39,7 @@ def to_dot(graph: Any, *, fold: Any = "auto", values: bool = True) -> str:
         inside.setdefault(box.group, []).append(box)
     lines += _clusters(scene, inside)
     for a, b, ref in flat.edges:
-        shape = shape_text(graph.nodes[ref[0]].shape(ref[1]))
+        shape = shape_text(scene.nodes[ref[0]].shape(ref[1]))
         label = f" [label={quote(shape)}]" if shape else ""
         lines.append(f"  {quote(flat.rows[a].key)} -> {quote(flat.rows[b].key)}{label};")
     return "\n".join([*lines, "}"]) + "\n"

@@ -11,7 +11,7 @@ from chainrule.drawing import placement
 from chainrule.drawing.layout import LANE, MARGIN, Drawing, layout
 from chainrule.drawing.levels import Item, Level, Link
 from chainrule.drawing.measure import HEADER, RADIUS, frame_title
-from chainrule.drawing.scene import Box, Ref, build_scene
+from chainrule.drawing.scene import Box, Ref, Scene, build_scene
 from chainrule.drawing.steps import walk
 from chainrule.drawing.style import part, variables
 from chainrule.drawing.svg import body, escape, legend_strip
@@ -76,7 +76,7 @@ def _data(drawing: Drawing) -> dict[str, Any]:
             "LANE": LANE,
             "RADIUS": RADIUS,
         },
-        "nodes": [_node(scene.graph, node) for node in scene.graph.nodes],
+        "nodes": [_node(scene, node) for node in scene.nodes],
         "boxes": [_box(drawing, box) for box in scene.boxes],
         "modules": {g: _box(drawing, box) for g, box in drawing.modules.items()},
         "groups": [
@@ -145,8 +145,9 @@ def _link(link: Link) -> dict[str, Any]:
     }
 
 
-def _node(graph: Any, node: Any) -> dict[str, Any]:
+def _node(scene: Scene, node: Any) -> dict[str, Any]:
     """Collects what the page tells about a node that is clicked; empty fields are left out."""
+    graph = scene.graph
     shapes = [f"({', '.join(str(s) for s in node.shape(k))})" for k in range(node.outputs)]
     op = node.kind == "op"
     rules = [graph.local_derivative(node, k) for k in range(len(node.inputs))] if op else []
@@ -162,7 +163,7 @@ def _node(graph: Any, node: Any) -> dict[str, Any]:
         "value": _tensors(graph.value, node),
         "gradient": _tensors(graph.gradient, node),
         "rules": [
-            [graph.nodes[i].label, rule]
+            [scene.nodes[i].label, rule]
             for (i, _), rule in zip(node.inputs, rules, strict=False)
             if rule
         ],

@@ -162,7 +162,7 @@ def cut_long_wires(scene: Scene, level: Level, group: int, layer: list[int]) -> 
             if level.items[target].kind not in (BOX, GROUP):
                 continue
             box = label[ref[0]]
-            text = scene.graph.nodes[ref[0]].label
+            text = scene.nodes[ref[0]].label
             number = len(scene.boxes)
             scene.boxes.append(
                 Box(f"l{number}", "link", shorten(text, 12, 90), group, tooltip=f"value of {text}",

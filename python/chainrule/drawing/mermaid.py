@@ -37,7 +37,7 @@ def to_mermaid(graph: Any, *, fold: Any = "auto", values: bool = True) -> str:
         inside.setdefault(box.group, []).append(box)
     lines += _subgraphs(scene, inside, names)
     for a, b, ref in flat.edges:
-        shape = shape_text(graph.nodes[ref[0]].shape(ref[1]))
+        shape = shape_text(scene.nodes[ref[0]].shape(ref[1]))
         label = f'|"{quote(shape)}"|' if shape else ""
         lines.append(f"  {names[flat.rows[a].key]} -->{label} {names[flat.rows[b].key]}")
     for kind in ("input", "parameter", "module"):

@@ -74,6 +74,7 @@ class Scene:
     groups: list[Group]
     box_of_node: dict[int, int]
     graph: Any
+    nodes: tuple[Any, ...]
 
     def visible_group(self, box: Box) -> int:
         """Gives the outermost folded group that hides the box, or its own group."""
@@ -125,7 +126,7 @@ def build_scene(graph: Any, *, fold: Any = "auto", values: bool = True) -> Scene
         box = Box(f"out:{name}", "output", one_line(name), 0, tooltip=f"output {name}")
         edges.append(Edge(tuple(ref), box_of_node[ref[0]], len(boxes), 0))
         boxes.append(box)
-    scene = Scene(boxes, edges, groups, box_of_node, graph)
+    scene = Scene(boxes, edges, groups, box_of_node, graph, nodes)
     _fold(scene, fold)
     return scene
 

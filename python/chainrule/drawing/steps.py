@@ -24,14 +24,14 @@ def walk(scene: Scene) -> list[Step]:
 
 
 def _forward(scene: Scene, incoming: dict[int, list[int]]) -> Iterator[Step]:
-    leaves = [n for n in scene.graph.nodes if n.kind != "op" and n.id in scene.box_of_node]
+    leaves = [n for n in scene.nodes if n.kind != "op" and n.id in scene.box_of_node]
     yield {
         "phase": "forward",
         "show": [[n.id, 0] for n in leaves],
         "nodes": [n.id for n in leaves],
         "text": "inputs and parameters are given",
     }
-    for node in scene.graph.nodes:
+    for node in scene.nodes:
         if node.kind != "op":
             continue
         edges = incoming.get(scene.box_of_node[node.id], [])
@@ -66,7 +66,7 @@ def _backward(scene: Scene, incoming: dict[int, list[int]]) -> Iterator[Step]:
     graph = scene.graph
     texts = {
         ref: summary(graph.gradient(ref))
-        for node in graph.nodes
+        for node in scene.nodes
         for ref in [(node.id, k) for k in range(node.outputs)]
         if graph.gradient(ref) is not None
     }
@@ -84,7 +84,7 @@ def _backward(scene: Scene, incoming: dict[int, list[int]]) -> Iterator[Step]:
                 "text": "backward starts: gradient of "
                 f"{_label(scene, edge.ref)} = {texts[edge.ref]}",
             }
-    for node in reversed(graph.nodes):
+    for node in reversed(scene.nodes):
         for number in incoming.get(scene.box_of_node.get(node.id, -1), []):
             if number not in used:
                 continue
@@ -109,7 +109,7 @@ def _flowing(
 ) -> dict[int, Edge]:
     """Finds the wires over which a gradient comes back: both ends have one."""
     used = {}
-    for node in scene.graph.nodes:
+    for node in scene.nodes:
         if any((node.id, k) in texts for k in range(node.outputs)):
             for number in incoming.get(scene.box_of_node.get(node.id, -1), []):
                 if scene.edges[number].ref in texts:
@@ -118,7 +118,7 @@ def _flowing(
 
 
 def _label(scene: Scene, ref: Ref) -> str:
-    node = scene.graph.nodes[ref[0]]
+    node = scene.nodes[ref[0]]
     return _short(node.label) + (f".{ref[1]}" if node.outputs > 1 else "")
 
 

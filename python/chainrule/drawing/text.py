@@ -57,14 +57,14 @@ def to_text(graph: Any, *, fold: Any = "auto", values: bool = True) -> str:
 def _cells(scene: Scene, box: Box) -> list[str]:
     port = box.ports[0] if box.ports else None
     if box.kind == "op":
-        node = scene.graph.nodes[box.node]
+        node = scene.nodes[box.node]
         name = cut(f"{node.label} = {scene.graph.formula(node)}", _NAME)
         about = ""
     elif box.kind == "module":
         path = scene.groups[int(box.key[1:])].path
         name, about = cut(path, _NAME), box.subtitle
     else:
-        title = scene.graph.nodes[box.node].label if box.node >= 0 else box.title
+        title = scene.nodes[box.node].label if box.node >= 0 else box.title
         name, about = cut(title, _NAME), box.kind
     if port is None:
         return [name, about, "", "", ""]

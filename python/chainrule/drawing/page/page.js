@@ -33,7 +33,7 @@
   const groupOf = new Map(data.boxes.map((b) => [b.key, b.group]));
 
   // --- view: pan and zoom ---------------------------------------------------------------------------------------
-  const view = { x: 0, y: 0, k: 1 }, READABLE = 0.62;
+  const view = { x: 0, y: 0, k: 1 }, READABLE = 0.7;
   const open = new Set(data.groups.map((_, g) => g).filter((g) => g > 0 && data.groups[g].open));
   let place = locate(data, open);
   let fitted = true;  // until a person moves the drawing, it follows the size of its window
@@ -173,14 +173,12 @@
     dd.className = kind;
     list.append(dt, dd);
   }
-  function details(key) {
+  function details(key, move = true) {
     const box = describe.get(key), panel = $("details"), list = panel.querySelector("dl");
-    let node = data.nodes[box.node];
-    if (!node) {
-      const edge = data.edges.find(([, target]) => target === key);
-      if (!edge) return;
-      node = { ...data.nodes[+edge[0].split(":")[0]], kind: "output" };
-    }
+    let id = box.node;
+    if (id < 0) id = +(data.edges.find(([, target]) => target === key)?.[0].split(":")[0] ?? -1);
+    if (id < 0) return;
+    const node = { ...data.nodes[id], id, ...(box.kind === "output" && { kind: "output" }) };
     $("keys").hidden = true;
     mark(key);
     list.replaceChildren();
@@ -190,12 +188,14 @@
     entry(list, "attributes", node.attributes, "mono");
     entry(list, "shape", node.shape === "()" ? "scalar" : node.shape, "mono");
     entry(list, "dtype", node.dtype, "mono");
-    entry(list, "value", node.value, "value");
-    entry(list, "gradient", node.gradient, "gradient");
+    const later = (kind, text) => text && (now < last && !computed.has(kind + node.id) ? "not computed yet" : text);
+    entry(list, "value", later("value", node.value), "value");
+    entry(list, "gradient", later("gradient", node.gradient), "gradient");
     for (const [input, rule] of node.rules ?? []) entry(list, `local ∂ ${input}`, rule, "mono");
     entry(list, "module", node.module, "mono");
     entry(list, "source", node.source, "mono");
     panel.hidden = false;
+    if (!move) return;
     panel.scrollTop = 0;
     if (fitted) fit(READABLE);
     reveal(boxes.get(key));
@@ -231,6 +231,7 @@
   slider.max = last;
   $("passes").children[0].style.width = `${(100 * forward) / last}%`;
   $("passes").children[1].hidden = turn < 0;
+  const computed = new Set();  // "value7": the walk has come to the value of node 7
   let now = -1, timer = 0;
   function show(step) {
     now = Math.min(last, Math.max(0, step));
@@ -239,6 +240,7 @@
     stage.classList.toggle("stepping", stepping);
     for (const el of world.querySelectorAll(".done, .on, .went, .came, .now, .fresh"))
       el.classList.remove("done", "on", "went", "came", "now", "fresh");
+    computed.clear();
     for (let n = 0; stepping && n < now; n++) apply(steps[n], n === now - 1);
     const step_ = steps[now - 1];
     const text = now === 0 ? "nothing is computed yet" : now === last ? "done" : step_.text;
@@ -249,6 +251,7 @@
     slider.className = now > forward ? "backward" : "forward";
     slider.setAttribute("aria-valuetext", `${now} of ${last}: ${$("caption").textContent}`);
     $("count").textContent = `${now} / ${last}`;
+    if (!$("details").hidden && selected) details(selected, false);
     $("back").disabled = now === 0;
     $("next").disabled = now === last;
   }
@@ -263,6 +266,7 @@
       }
     const appear = (kind, refs) => {
       for (const ref of (refs ?? []).map((r) => r.join(":"))) {
+        computed.add(kind + ref.split(":")[0]);
         for (const el of numbers.get(kind + ref) ?? []) el.classList.add("on", ...(current ? ["fresh"] : []));
         for (const el of numbers.get("stub" + ref) ?? []) el.classList.add(kind === "value" ? "went" : "came");
       }
