@@ -208,7 +208,8 @@ def legend_strip(drawing: Drawing, values: bool) -> tuple[str, float]:
         text = {"op": "operation", "module": "module (folded)"}.get(word, word)
         parts.append(_text(x, 4, "", text, anchor="start"))
         x += text_width(text, 12) + 22
-    if values:
+    ports = [port for box in drawing.scene.boxes for port in box.ports]
+    if values and any(port.value or port.gradient for port in ports):
         for style, text in (("value", "12  value"), ("gradient", "∂ 12  gradient")):
             parts.append(_text(x, 4, style, text, anchor="start"))
             x += text_width(text, 13, bold=True) + 22
