@@ -381,7 +381,8 @@ def test_the_keyboard_reaches_everything(open_page: Opener) -> None:
     assert page.evaluate("document.activeElement.dataset.box") == "n2"
     page.keyboard.press("Enter")
     assert details(page)["kind"] == "parameter"
-    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "parameter b1"
+    spoken = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert spoken == "parameter b1, value 2, gradient −12"
     page.keyboard.press("?")
     assert page.locator("#keys").is_visible()
     page.keyboard.press("Escape")

@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 import re
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import chainrule as cr
 import fake_graph as fake
 from chainrule.drawing.layers import _crossings
 from chainrule.drawing.layout import Drawing, layout
 from chainrule.drawing.levels import BEND, BOX, GROUP, Level
 from chainrule.drawing.scene import build_scene
 from chainrule.drawing.svg import to_svg
-from chainrule.drawing.texts import number, shorten, text_width
+from chainrule.drawing.texts import number, shorten, summary, text_width
 
 
 def random_graph(seed: int, size: int = 60) -> fake.FakeGraph:
@@ -268,6 +270,24 @@ def test_large_graphs_take_few_bends_and_no_recursion(make: Any) -> None:
     assert bends <= 4 * len(drawing.scene.boxes) + 200
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fake.chain(3000),
+        lambda: fake.scalar_net(3000),
+        lambda: fake.transformer(80),
+        lambda: gradient_of_chain(1500),
+    ],
+    ids=["chain", "net", "transformer", "gradient"],
+)
+def test_3000_nodes_are_drawn_within_2_seconds(make: Any) -> None:
+    graph = make()
+    assert len(graph.nodes) > 2800
+    start = time.process_time()  # what others do on this machine does not count
+    to_svg(graph, fold=False)
+    assert time.process_time() - start < 2
+
+
 def test_a_long_wire_is_cut_where_there_are_many() -> None:
     drawing = layout(build_scene(gradient_of_chain(400)))
     links = [box for box in drawing.scene.boxes if box.kind == "link"]
@@ -349,6 +369,26 @@ def test_long_names_are_shortened_in_the_middle(text: str) -> None:
     head, tail = short.split("…")
     assert text.startswith(head)
     assert text.endswith(tail)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "text"),
+    [
+        (cr.tensor(2.5), "2.5"),
+        (cr.tensor([[-1.0]]), "−1"),
+        (cr.tensor([1.0, -2.0, 0.5]), "[1, −2, 0.5]"),
+        (cr.tensor([1e-8, 1.23456e-9, 7.0, 1 / 3]), "1.8 ± 3"),
+        (cr.tensor([[1.0, 3.0], [1.0, 3.0]]), "2 ± 1"),
+        (cr.full([2, 3], 1e30), "1e30 ± 0"),
+        (cr.tensor([[float("nan"), 1.0]]), "nan ± nan"),
+        (cr.arange(100), "0 … 99"),
+        (cr.tensor([[True, False]]), "False … True"),
+        (cr.zeros(0, 3), "empty"),
+        (None, ""),
+    ],
+)
+def test_what_a_tensor_holds_in_short(tensor: Any, text: str) -> None:
+    assert summary(tensor) == text
 
 
 def test_marks_that_turn_or_break_a_line_are_not_drawn() -> None:

@@ -92,7 +92,7 @@ def _placed(drawing: Drawing, box: Box, page: bool) -> Iterator[str]:
     x, y = at or (0.0, 0.0)
     handle, hit = ' display="none"' if at is None else "", ""
     if page:
-        label = escape(f"{box.kind} {box.name or box.title}")
+        label = escape(_spoken(box))
         size = drawing.sizes[box.key]
         hit = _rect(0, -size.above, size.width, size.above + size.below, 0, "hit")
         handle += f' data-box="{escape(box.key)}" tabindex="0" role="button" aria-label="{label}"'
@@ -100,6 +100,16 @@ def _placed(drawing: Drawing, box: Box, page: bool) -> Iterator[str]:
         f'<g class="box {box.kind}"{handle} transform="translate({x:.1f} {y:.1f})">'
         f"<title>{escape(box.tooltip)}</title>{hit}{_parts(box, drawing.sizes[box.key])}</g>"
     )
+
+
+def _spoken(box: Box) -> str:
+    """Says what a box is, for a reader who hears the page."""
+    texts = [f"{box.kind} {box.title}", box.name, box.subtitle]
+    for port in box.ports:
+        texts.append(f"shape {port.shape}" if port.shape else "")
+        texts.append(f"value {port.value}" if port.value else "")
+        texts.append(f"gradient {port.gradient}" if port.gradient else "")
+    return ", ".join(text for text in texts if text)
 
 
 def _parts(box: Box, size: Size) -> str:

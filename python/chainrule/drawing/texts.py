@@ -111,17 +111,16 @@ def summary(tensor: Any) -> str:
     count = tensor.numel()
     if count == 0:
         return "empty"
-    if len(tensor.shape) == 0:
+    if count == 1:
         return number(tensor.item())
     if len(tensor.shape) == 1 and count <= 4:
         text = "[" + ", ".join(number(v) for v in tensor.tolist()) + "]"
         if len(text) <= 20:
             return text
     values = tensor.detach()
-    if "float" not in str(values.dtype):
-        flat = values.reshape(-1).tolist()
-        return f"{number(min(flat))} … {number(max(flat))}"
-    values = values.double() if hasattr(values, "double") else values
+    if not values.dtype.is_floating_point:
+        return f"{number(values.amin().item())} … {number(values.amax().item())}"
+    values = values.double()
     mean = values.mean()
     deviation = ((values - mean) ** 2).mean().item() ** 0.5
     return f"{short(mean.item())} ± {short(deviation)}"
