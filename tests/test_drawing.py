@@ -86,6 +86,10 @@ def test_svg_stands_alone(theme: str) -> None:
     assert (THEMES["light"]["ink"] in svg) == (theme != "dark")
     assert ("prefers-color-scheme" in svg) == (theme == "auto")
     assert " id=" not in svg  # two drawings may stand on one page
+    style = re.sub(r"@media.*", "", svg[svg.index("<style>") + 7 : svg.index("</style>")])
+    assert all(
+        rule.startswith(f".chainrule-{theme} ") for rule in re.findall(r"^\..*", style, re.M)
+    )
 
 
 def test_svg_refuses_an_unknown_theme() -> None:

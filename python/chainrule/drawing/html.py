@@ -15,9 +15,10 @@ from chainrule.drawing.scene import Box, Ref, Scene, build_scene
 from chainrule.drawing.steps import walk
 from chainrule.drawing.style import part, variables
 from chainrule.drawing.svg import body, escape, legend_strip
-from chainrule.drawing.texts import one_line
+from chainrule.drawing.texts import one_line, summary
 
 LONGEST_VALUE = 900  # characters of a tensor that the page holds
+FEW = 8  # elements that need no summary
 
 
 def to_html(graph: Any, title: str = "", *, fold: Any = "auto") -> str:
@@ -181,4 +182,6 @@ def _tensor(tensor: Any) -> str:
     if len(tensor.shape) == 0:
         return str(tensor.item())
     text = repr(tensor)
+    if tensor.numel() > FEW:
+        text = f"{summary(tensor)}\n{text}"
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + " …"

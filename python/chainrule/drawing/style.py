@@ -43,11 +43,14 @@ def variables(theme: str) -> str:
 
 
 def sheet(theme: str) -> str:
-    """Writes the style sheet of a lone SVG, in plain colours: some viewers know no variables."""
+    """Writes the style sheet of a lone SVG, in plain colours: some viewers know no variables.
+
+    Its rules hold for drawings of this theme only, since a notebook may show several on one page.
+    """
+    rules = _plain("light" if theme == "auto" else theme)
     if theme == "auto":
-        dark = f"@media (prefers-color-scheme: dark) {{\n{_plain('dark')}\n}}"
-        return f"{_plain('light')}\n{dark}"
-    return _plain(theme)
+        rules += f"\n@media (prefers-color-scheme: dark) {{\n{_plain('dark')}\n}}"
+    return rules.replace(".chainrule ", f".chainrule-{theme} ")
 
 
 def _plain(theme: str) -> str:

@@ -45,7 +45,8 @@ def to_svg(graph: Any, *, fold: Any = "auto", theme: str = "auto", values: bool 
     width, height = max(drawing.width, legend_width + 48), drawing.height + 44
     count = len(drawing.places)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="chainrule" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chainrule chainrule-{theme}" '
+        f'role="img" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}">',
         f"<title>Computation graph of {count} boxes</title>",
         f"<style>\n{sheet(theme)}\n</style>",
