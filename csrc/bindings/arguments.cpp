@@ -31,8 +31,9 @@ std::vector<std::string_view> split_parameters(std::string_view s) {
 }
 
 constexpr std::pair<std::string_view, std::string_view> other_names[] = {
-    {"axis", "dim"}, {"axes", "dims"}, {"keepdims", "keepdim"}, {"shape", "size"}, {"size", "shape"}, {"input", "x"},
-    {"input", "a"},  {"other", "b"},   {"x", "input"},          {"a", "input"},    {"b", "other"}};
+    {"axis", "dim"},   {"axes", "dims"}, {"keepdims", "keepdim"}, {"shape", "size"},
+    {"size", "shape"}, {"input", "x"},   {"input", "a"},          {"other", "b"},
+    {"x", "input"},    {"a", "input"},   {"b", "other"},          {"split_size", "split_size_or_sections"}};
 
 bool is_text(PyObject* o) { return PyUnicode_Check(o) || PyBytes_Check(o) || PyByteArray_Check(o); }
 
@@ -158,7 +159,7 @@ std::vector<Tensor> Arguments::tensors(int i) const {
 }
 
 int64_t Arguments::integer_of(PyObject* o, int i) const {
-  if (!PyIndex_Check(o) || (is_tensor(o) && is_floating(impl_of(o)->dtype)))
+  if (!PyIndex_Check(o) || PyBool_Check(o) || (is_tensor(o) && is_floating(impl_of(o)->dtype)))
     fail(ErrorKind::dtype, op(), signature_.parameters[i].name + " is a " + type_name(o), "it must be an int");
   return int64_from(o, op());
 }
@@ -182,6 +183,11 @@ bool Arguments::boolean(int i, bool otherwise) const {
   const int truth = PyObject_IsTrue(values_[i]);
   if (truth < 0) throw py::error_already_set();
   return truth == 1;
+}
+
+std::string Arguments::text(int i) const {
+  if (!PyUnicode_Check(values_[i])) refuse(i, "it must be a str");
+  return py::handle(values_[i]).cast<std::string>();
 }
 
 DType Arguments::dtype(int i) const {

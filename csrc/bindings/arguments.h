@@ -58,6 +58,7 @@ class Arguments {
   double real(int i, double otherwise) const { return has(i) ? real(i) : otherwise; }
   Number number(int i) const;
   bool boolean(int i, bool otherwise) const;
+  std::string text(int i) const;
   DType dtype(int i) const;
   DType dtype(int i, DType otherwise) const { return has(i) ? dtype(i) : otherwise; }
   /// An int or a sequence of ints.
@@ -102,7 +103,7 @@ struct Bound {
 PyObject* call(const Bound& bound, PyObject* self, PyObject* const* args, Py_ssize_t count,
                PyObject* keywords) noexcept;
 
-using FastCall = PyObject* (*)(PyObject * self, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
+using FastCall = PyObject* (*)(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
 
 /// Adds the C functions to the module, to __all__ and to Tensor, as the scope says. Null functions are left out.
 void publish(py::module_& m, const Signature& signature, const std::string& doc, FastCall function, FastCall method);

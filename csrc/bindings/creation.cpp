@@ -1,6 +1,7 @@
 // creation.cpp - tensors from nothing, from data, and from random numbers. Floor: bindings.
 #include "chainrule/ops/creation.h"
 #include "arguments.h"
+#include "chainrule/autograd/annotations.h"
 #include "chainrule/core/random.h"
 #include "chainrule/ops/functional.h"
 #include "dtypes.h"
@@ -75,7 +76,9 @@ std::optional<DType> optional_dtype(const Arguments& a, int i) {
 }
 
 PyObject* make_tensor(const Arguments& a) {
-  return finished(tensor_from(a[0], optional_dtype(a, 1), "tensor"), a.boolean(2, false));
+  Tensor made = tensor_from(a[0], optional_dtype(a, 1), "tensor");
+  if (a.has(3)) set_name(made, a.text(3));
+  return finished(std::move(made), a.boolean(2, false));
 }
 
 PyObject* make_as_tensor(const Arguments& a) {
@@ -85,13 +88,14 @@ PyObject* make_as_tensor(const Arguments& a) {
 }
 
 constexpr Function table[] = {
-    {"tensor(data: Any, dtype: dtype | None = None, requires_grad: bool = False) -> Tensor",
+    {"tensor(data: Any, dtype: dtype | None = None, requires_grad: bool = False, *, name: str | None = None) -> Tensor",
      R"(A new tensor with a copy of data.
 
 Args:
     data: A number, nested lists or tuples of numbers, an array, or a tensor.
     dtype: The dtype; inferred if None: floats float32, ints int64, bools bool, arrays their own.
     requires_grad: Whether operations on it are recorded.
+    name: What graphs and drawings call it.
 
 Returns:
     A leaf of the shape of the data.

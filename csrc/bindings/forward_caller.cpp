@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "chainrule/autograd/annotations.h"
 #include "module.h"
 #include "tensor_type.h"
 
@@ -75,6 +76,9 @@ void tell_where(PyObject* self) {
 PyObject* call(PyObject* self, PyObject* args, PyObject* keywords) {
   const int hooked = has_hooks(self);
   if (hooked < 0) return nullptr;
+  PyObject* const weak = PyWeakref_NewRef(self, nullptr);
+  if (!weak) return nullptr;
+  const InModuleCall in_call(weak);
   PyObject* result;
   if (hooked) {
     const py::dict none;
@@ -96,6 +100,7 @@ The base of nn.Module, which says what hooks are (_call_with_hooks) and how an e
 
 void add_forward_caller(py::module_& m) {
   names = new Names;  // as old as the process
+  install_module_release([](void* weak) { Py_DECREF(static_cast<PyObject*>(weak)); });
   PyType_Slot slots[] = {
       {Py_tp_call, reinterpret_cast<void*>(&call)}, {Py_tp_doc, const_cast<char*>(doc)}, {0, nullptr}};
   PyType_Spec spec{"chainrule._C.ForwardCaller", sizeof(PyObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};

@@ -261,6 +261,9 @@ int assign_subscript(PyObject* self, PyObject* key, PyObject* value) {
 
 void require_dims(const Tensor& x, const char* op) {
   if (x.ndim() == 0) fail(ErrorKind::dtype, op, "a 0-d tensor", "it has no length and no rows", "use item()");
+  if (!is_known(x.size(0)))
+    fail(ErrorKind::graph, op, "a tensor of shape " + to_string(x.shape()),
+         "its length is not known before the graph runs", "use shape[0], which may stand for a size");
 }
 
 Py_ssize_t length(PyObject* self) {

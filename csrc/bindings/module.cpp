@@ -20,6 +20,7 @@ PYBIND11_MODULE(_C, m) {
   add_interop(m);
   add_dlpack(m);
   add_autograd(m);
+  add_graph(m);
   add_forward_caller(m);
   add_system(m);
 }

@@ -24,6 +24,7 @@ void add_creation(pybind11::module_& m);        ///< creation.cpp
 void add_interop(pybind11::module_& m);         ///< interop.cpp
 void add_dlpack(pybind11::module_& m);          ///< dlpack.cpp
 void add_forward_caller(pybind11::module_& m);  ///< forward_caller.cpp: the base of nn.Module
+void add_graph(pybind11::module_& m);           ///< graph_object.cpp
 void add_autograd(pybind11::module_& m);        ///< autograd.cpp
 void add_system(pybind11::module_& m);          ///< system.cpp
 

@@ -86,6 +86,10 @@ PyObject* in_place_slot(PyObject* self, PyObject* other) {
     const Borrowed x(self);
     const Tensor operand = is_tensor(other) ? share(other) : number_operand(other, *x, name);
     if (!operand) return new_reference(Py_NotImplemented);
+    if (x->is_placeholder() || operand.is_placeholder()) {  // x += 1 as x = x + 1: there is no memory to change
+      const Tensor* inputs[] = {&*x, &operand};
+      return run_op(id_of<Op>, inputs);
+    }
     run_in_place(op_table()[id_of<Op>], nullptr, *x, operand, name);
     return new_reference(self);
   });

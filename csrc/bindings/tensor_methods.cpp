@@ -6,27 +6,26 @@
 #include "dtypes.h"
 #include "interop.h"
 #include "module.h"
+#include "sizes.h"
 
 namespace chainrule::python {
 
 namespace {
 
-PyObject* integer(int64_t value) { return checked(PyLong_FromLongLong(value)); }
+PyObject* integer(int64_t value) { return size_object(value); }
 
 // All of them as a tuple, or the one of a dim.
 PyObject* one_or_all(const Arguments& a, IntSpan values) {
   if (a.has(1)) return integer(values[normalize_dim(a.integer(1), static_cast<int>(values.size()), a.op())]);
-  py::tuple all(values.size());
-  for (size_t i = 0; i < values.size(); ++i) all[i] = py::int_(values[i]);
-  return all.release().ptr();
+  return sizes_object(values);
 }
 
 PyObject* element(const Tensor& x, const char* data) {
   switch (x.dtype()) {
     case DType::float32: return checked(PyFloat_FromDouble(*reinterpret_cast<const float*>(data)));
     case DType::float64: return checked(PyFloat_FromDouble(*reinterpret_cast<const double*>(data)));
-    case DType::int64: return integer(*reinterpret_cast<const int64_t*>(data));
-    case DType::int32: return integer(*reinterpret_cast<const int32_t*>(data));
+    case DType::int64: return checked(PyLong_FromLongLong(*reinterpret_cast<const int64_t*>(data)));
+    case DType::int32: return checked(PyLong_FromLong(*reinterpret_cast<const int32_t*>(data)));
     default: return PyBool_FromLong(*reinterpret_cast<const uint8_t*>(data));
   }
 }

@@ -1,11 +1,12 @@
 // tensor_properties.cpp - the properties of Tensor, and its repr. Floor: bindings.
-#include "chainrule/autograd/node.h"
+#include "chainrule/autograd/annotations.h"
 #include "chainrule/core/error.h"
 #include "chainrule/ops/format.h"
 #include "chainrule/ops/functional.h"
 #include "dtypes.h"
 #include "module.h"
 #include "node_object.h"
+#include "sizes.h"
 
 namespace chainrule::python {
 
@@ -18,14 +19,7 @@ PyObject* property(PyObject* self, void*) {
   return guarded([&] { return get(*Borrowed(self)); });
 }
 
-PyObject* tuple_of(IntSpan values) {
-  py::object tuple = owned(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
-  for (size_t i = 0; i < values.size(); ++i)
-    PyTuple_SET_ITEM(tuple.ptr(), static_cast<Py_ssize_t>(i), checked(PyLong_FromLongLong(values[i])));
-  return tuple.release().ptr();
-}
-
-PyObject* get_shape(const Tensor& x) { return tuple_of(x.shape()); }
+PyObject* get_shape(const Tensor& x) { return sizes_object(x.shape()); }
 PyObject* get_dtype(const Tensor& x) { return dtype_object(x.dtype()); }
 PyObject* get_ndim(const Tensor& x) { return checked(PyLong_FromLong(x.ndim())); }
 PyObject* get_device(const Tensor&) { return checked(PyUnicode_InternFromString("cpu")); }
@@ -33,10 +27,27 @@ PyObject* get_requires_grad(const Tensor& x) { return PyBool_FromLong(x.requires
 PyObject* get_is_leaf(const Tensor& x) { return PyBool_FromLong(x.is_leaf()); }
 PyObject* get_grad(const Tensor& x) { return wrap_or_none(x.grad()); }
 PyObject* get_grad_fn(const Tensor& x) { return wrap_node(x.is_leaf() ? nullptr : x->node); }
-PyObject* get_data(const Tensor& x) { return wrap(x.alias()); }
-PyObject* get_version(const Tensor& x) { return checked(PyLong_FromUnsignedLong(x->storage->version)); }
+PyObject* get_data(const Tensor& x) { return wrap(detach(x)); }
+PyObject* get_version(const Tensor& x) {
+  return checked(PyLong_FromUnsignedLong(x.is_placeholder() ? 0 : x->storage->version));
+}
 PyObject* get_transpose(const Tensor& x) { return wrap(reverse_dims(x)); }
 PyObject* get_matrix_transpose(const Tensor& x) { return wrap(matrix_transpose(x)); }
+
+PyObject* get_name(const Tensor& x) {
+  const std::string name = name_of(x);
+  if (name.empty()) Py_RETURN_NONE;
+  return checked(PyUnicode_FromStringAndSize(name.data(), static_cast<Py_ssize_t>(name.size())));
+}
+
+int set_name(PyObject* self, PyObject* value, void*) {
+  return guarded(-1, [&] {
+    if (value && value != Py_None && !PyUnicode_Check(value))
+      fail(ErrorKind::dtype, "name", "a " + type_name(value), "it must be a str or None");
+    chainrule::set_name(*Borrowed(self), value && value != Py_None ? py::handle(value).cast<std::string>() : "");
+    return 0;
+  });
+}
 
 int set_requires_grad(PyObject* self, PyObject* value, void*) {
   return guarded(-1, [&] {
@@ -100,6 +111,8 @@ PyGetSetDef properties[] = {
      "The same memory without history; assigning makes a leaf hold other data.\n\n"
      ">>> cr.ones(2, requires_grad=True).data\ntensor([1., 1.])",
      nullptr},
+    {"name", property<get_name>, set_name,
+     "What graphs and drawings call it, or None; settable.\n\n>>> cr.tensor(3., name='x').name\n'x'", nullptr},
     {"_version", property<get_version>, nullptr,
      "How often its memory was changed in place.\n\n>>> cr.zeros(2).add_(1)._version\n1", nullptr},
     {"T", property<get_transpose>, nullptr,
@@ -108,9 +121,16 @@ PyGetSetDef properties[] = {
      "A view with the last two dims swapped.\n\n>>> cr.zeros(4, 2, 3).mT.shape\n(4, 3, 2)", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
+std::string placeholder_text(const Tensor& x) {
+  const std::string name = name_of(x);
+  return "placeholder(" + (name.empty() ? "" : name + ", ") + "shape=" + to_string(x.shape()) +
+         ", dtype=" + name_of(x.dtype()) + ")";
+}
+
 PyObject* repr(PyObject* self) {
   return guarded([&] {
-    const std::string text = to_string(*Borrowed(self));
+    const Borrowed x(self);
+    const std::string text = x->is_placeholder() ? placeholder_text(*x) : to_string(*x);
     return checked(PyUnicode_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
   });
 }

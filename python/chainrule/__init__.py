@@ -20,23 +20,42 @@ if TYPE_CHECKING:
     from chainrule import drawing as drawing
     from chainrule import nn as nn
     from chainrule import optim as optim
-
-__all__ = ["enable_grad", "load", "no_grad", "save", "set_grad_enabled"]
-__all__ += _C.__all__
+    from chainrule.graphs.check_grads import GradientError as GradientError
+    from chainrule.graphs.check_grads import check_grads as check_grads
+    from chainrule.graphs.graph import Graph as Graph
+    from chainrule.graphs.recording import graph as graph
+    from chainrule.graphs.recording import source_lines as source_lines
+    from chainrule.graphs.recording import trace as trace
 
 _SUBPACKAGES = ("datasets", "drawing", "nn", "optim")
+_FROM_MODULES = {  # names that come with the module they live in, when first asked for
+    "GradientError": "chainrule.graphs.check_grads",
+    "Graph": "chainrule.graphs.graph",
+    "check_grads": "chainrule.graphs.check_grads",
+    "graph": "chainrule.graphs.recording",
+    "source_lines": "chainrule.graphs.recording",
+    "trace": "chainrule.graphs.recording",
+}
+
+__all__ = ["enable_grad", "load", "no_grad", "save", "set_grad_enabled"]
+__all__ += ["GradientError", "Graph", "check_grads", "graph", "source_lines", "trace"]
+__all__ += _C.__all__
 
 if not TYPE_CHECKING:  # a checker that saw this would accept any name as an attribute
 
     def __getattr__(name: str) -> object:
-        """Imports a subpackage when its name is first asked for."""
-        if name in _SUBPACKAGES:
-            import importlib
+        """Imports what a name stands for when it is first asked for."""
+        import importlib
 
+        if name in _SUBPACKAGES:
             return importlib.import_module(f"chainrule.{name}")
+        if name in _FROM_MODULES:
+            value = getattr(importlib.import_module(_FROM_MODULES[name]), name)
+            globals()[name] = value
+            return value
         raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    """Lists the subpackages beside the names that are already loaded."""
-    return sorted({*globals(), *_SUBPACKAGES})
+    """Lists what is imported later beside what is loaded."""
+    return sorted({*globals(), *_SUBPACKAGES, *_FROM_MODULES})

@@ -1,12 +1,16 @@
 // The allocator: alignment, reuse, blocks that change threads, the count of live tensors.
 #include "chainrule/core/allocator.h"
 
+#include <malloc.h>
+
+#include <atomic>
 #include <cstring>
 #include <limits>
 #include <new>
 #include <set>
 #include <thread>
 
+#include "chainrule/autograd/engine.h"
 #include "support.h"
 
 using namespace chainrule;
@@ -106,4 +110,48 @@ TEST_CASE("memory is counted over all threads, those that have ended included") 
   CHECK(memory_stats().peak_bytes_in_use == before.bytes_in_use + 4096);
   std::thread([] { free_buffer(allocate_buffer(4096), 4096); }).join();
   CHECK(memory_stats().bytes_in_use == before.bytes_in_use);
+}
+
+TEST_CASE("threads that come and go leave nothing behind") {
+  auto in_a_thread = [] {
+    std::thread([] {
+      const Tensor x = full(Shape{200}, 2.0, DType::float32).requires_grad_();
+      backward(sum(x * x.constant(3.5) + x.constant(0.25)));
+    }).join();
+  };
+  for (int i = 0; i < 10; ++i) in_a_thread();
+  const MemoryStats before = memory_stats();
+  const size_t heap = mallinfo2().uordblks;
+  for (int i = 0; i < 200; ++i) in_a_thread();
+  const MemoryStats after = memory_stats();
+  CHECK(after.bytes_small == before.bytes_small);
+  CHECK(after.bytes_in_use == before.bytes_in_use);
+  CHECK(after.live_tensors == before.live_tensors);
+  CHECK(after.allocations >= before.allocations + 200);
+  CHECK(mallinfo2().uordblks < heap + 200 * 100);  // a thread's lists and constants alone are more than that
+}
+
+TEST_CASE("a thread's end: what is destroyed later still finds its memory") {
+  const int64_t before = live_tensors();
+  std::thread([] {
+    struct Late {
+      Tensor x;
+      ~Late() { x = x + x.constant(2.5); }
+    };
+    thread_local Late late;  // constructed first, so destroyed last
+    late.x = zeros(Shape{300});
+  }).join();
+  CHECK(live_tensors() == before);
+}
+
+TEST_CASE("the count of live tensors may be read while other threads change it") {
+  const int64_t before = live_tensors();
+  std::atomic<bool> done = false;
+  std::thread worker([&] {
+    while (!done) const Tensor x = zeros(Shape{10});
+  });
+  for (int i = 0; i < 1000; ++i) CHECK((live_tensors() == before || live_tensors() <= before + 1));
+  done = true;
+  worker.join();
+  CHECK(live_tensors() == before);
 }

@@ -76,6 +76,7 @@ OPS = [
         np.copy,
         [call(()), call((2, 3)), call((0,)), call((37,)), call(INTS), call(bools(True, False))],
     ),
+    Op("detach", np.copy, [call(INTS), call(bools(True, False))]),  # no gradient passes
     Op(
         "reshape",
         lambda x, shape: x.reshape(shape),

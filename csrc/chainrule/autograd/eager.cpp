@@ -82,6 +82,30 @@ void run_structured(const OpRow& row, const void* op, std::span<const Tensor* co
   row.forward(op, tensors, outputs);
 }
 
+// Only sums and multiples of the unknown size can be told from what the shape rules give.
+void check_follows(const Shape& shape, const OpRow& row) {
+  for (int64_t size : shape)
+    if (size > unknown_size / 100 && is_known(size))
+      fail(ErrorKind::shape, row.info->name, "a size that is not known yet (N), of which a part would be left over",
+           "only multiples of N, with a number added, can be a size", "give the input its whole shape");
+}
+
+// Ops on what has no value yet: shapes are inferred and the op is recorded, whether or not gradients are wanted.
+void run_without_value(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
+  DType to;
+  if (row.elementwise && needs_casts(row, inputs, &to)) return run_with_casts(row, op, inputs, to, outputs);
+  SmallList<Meta, max_operands> metas(inputs.size());
+  for (size_t k = 0; k < inputs.size(); ++k) metas[k] = inputs[k]->meta();
+  std::array<Meta, max_outputs> results;
+  infer(row, op, metas, results.data());
+  for (size_t k = 0; k < static_cast<size_t>(row.outputs); ++k) {
+    check_follows(results[k].shape, row);
+    checked_numel(results[k].shape, size_of(results[k].dtype), row.info->name);
+    outputs[k] = Tensor::hollow(results[k]);
+  }
+  record(row, op, inputs, outputs);
+}
+
 }  // namespace
 
 void install(const Installed& handed_down) { rows_from_above = handed_down; }
@@ -102,12 +126,15 @@ void infer(const OpRow& row, const void* op, std::span<const Meta> inputs, Meta*
 
 void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
   const bool recording = grad_enabled();
-  bool wants_grad = false;
+  bool wants_grad = false, without_value = false;
   for (const Tensor* x : inputs) {
     wants_grad |= (*x)->requires_grad;
+    without_value |= !(*x)->storage;
     if (recording && is_stale(*x)) [[unlikely]]
       check_not_stale(*x, row.info->name);
   }
+  if (without_value) [[unlikely]]
+    return run_without_value(row, op, inputs, outputs);
   if (!row.elementwise) {
     run_structured(row, op, inputs, outputs);
   } else if (!run_uniform(row, op, inputs, outputs)) {

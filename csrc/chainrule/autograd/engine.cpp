@@ -311,6 +311,9 @@ void Pass::commit() {
 }
 
 Tensor seed_for(const Tensor& root, std::span<const Tensor> seeds, size_t k, std::string_view op) {
+  if (root.is_placeholder())
+    fail(ErrorKind::graph, op, "a placeholder, which has no value yet", "gradients are those of values",
+         "run the graph that is being assembled: g.outputs(L=...), g.forward(...), then g.backward(\"L\")");
   if (!root.requires_grad())
     fail(ErrorKind::graph, op, "a tensor of shape " + to_string(root.shape()) + " that has no graph",
          "it must be computed from tensors with requires_grad=True", "is no_grad() active, or was detach() called?");

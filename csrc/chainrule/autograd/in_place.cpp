@@ -18,6 +18,10 @@ bool views_a_leaf(const Tensor& x) {
 }
 
 void check_writable(const Tensor& x, const Tensor& other, std::string_view name) {
+  for (const Tensor* tensor : {&x, &other})
+    if (tensor->is_placeholder())
+      fail(ErrorKind::graph, name, "a placeholder, which has no value yet", "what has no memory cannot change in place",
+           "use the out-of-place operation");
   if (grad_enabled() && x.requires_grad() && (x.is_leaf() || views_a_leaf(x)))
     fail(ErrorKind::graph, name,
          x.is_leaf() ? "a leaf that requires gradients" : "a view of a leaf that requires gradients",

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "chainrule/autograd/annotations.h"
 #include "chainrule/core/allocator.h"
 #include "chainrule/core/error.h"
 
@@ -26,7 +27,7 @@ void release_if(TensorImpl* impl) noexcept {
 }
 
 void drop_value(Saved& saved) noexcept {
-  if (saved.kind != Saved::Kind::value) return;
+  if (saved.kind < Saved::Kind::value) return;
   saved.kind = Saved::Kind::meta;
   release(saved.storage);
 }
@@ -40,6 +41,9 @@ void destroy(Node* node) noexcept {
     drop_value(output.saved);
     release_if(output.grad);
   }
+  if (node->call) release(node->call);
+  if (node->annotated) [[unlikely]]
+    detail::forget_annotations(node);
   if (node->block_bytes <= small_limit) free_small(small_blocks(), node, node->block_bytes);
   else ::operator delete(node);
 }
@@ -56,10 +60,11 @@ Node* new_node(const OpRow* row, const void* op, size_t input_count, int output_
   node->input_count = static_cast<uint32_t>(input_count);
   node->block_bytes = static_cast<uint32_t>(bytes);
   node->output_count = static_cast<uint8_t>(output_count);
-  node->queued = node->freed = node->captured = node->needed = false;
+  node->queued = node->freed = node->captured = node->needed = node->annotated = false;
   node->op = row;
   node->sequence = 0;
   node->leaf = nullptr;
+  node->call = nullptr;
   if (attribute_bytes) std::memcpy(node->attributes(), op, attribute_bytes);
   return node;
 }
@@ -79,7 +84,7 @@ class Saver {
     saved.ndim = static_cast<uint8_t>(x.ndim()) & 15;
     saved.contiguous = x.is_contiguous();
     saved.kind = x->storage ? kind : Saved::Kind::meta;
-    if (saved.kind == Saved::Kind::value) {
+    if (saved.kind >= Saved::Kind::value) {
       ++x->storage->refs;
       saved.version = x->storage->version;
     }
@@ -184,14 +189,15 @@ void record(const OpRow& row, const void* op, std::span<const Tensor* const> inp
     const Tensor& x = *inputs[k];
     edge->node = nullptr;
     edge->output = 0;
-    if (x->requires_grad) {
+    if (x->requires_grad || x.is_placeholder()) {
       edge->node = gradient_node(x.get());
       edge->output = x->output;
       sequence = std::max(sequence, edge->node->sequence);
     }
     const bool is_read = (plan.reads >> std::min<size_t>(k, 29) & 1) != 0;
     const bool like_output = k < 32 && (plan.like_output >> k & 1) != 0;
-    saver.save(edge->saved, x, is_read ? Kind::value : Kind::meta, like_output);
+    const Kind kind = is_read ? Kind::value : edge->node ? Kind::meta : Kind::held;
+    saver.save(edge->saved, x, kind, like_output);
   }
   node->sequence = last_sequence = sequence + 1;
   for (int k = 0; k < row.outputs; ++k) {
@@ -200,12 +206,18 @@ void record(const OpRow& row, const void* op, std::span<const Tensor* const> inp
     slot.grad = slot.retainer = nullptr;
     const bool is_read = row.elementwise ? (plan.reads & uses_output) != 0 : (row.saves.output >> k & 1) != 0;
     saver.save(slot.saved, y, is_read ? Kind::value : Kind::meta, is_like_output(row, y));
-    if (!is_floating(y.dtype())) continue;
-    y->requires_grad = true;
+    if (!is_floating(y.dtype()) && y->storage) continue;
+    y->requires_grad = is_floating(y.dtype());
     y->output = static_cast<uint8_t>(k);
     y->node = node;
     ++node->refs;
   }
+  if (current_call) {
+    node->call = current_call;
+    ++current_call->refs;
+  }
+  if (detail::running_line) [[unlikely]]
+    detail::note_line(node);
   release(node);
 }
 

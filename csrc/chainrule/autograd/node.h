@@ -9,9 +9,14 @@ namespace chainrule {
 
 /// What a node keeps of an input or output: see Note [Saved values hold storage, not tensors].
 struct Saved {
-  enum class Kind : uint8_t { nothing, meta, value };
+  enum class Kind : uint8_t {
+    nothing,
+    meta,  ///< dtype and shape
+    value,  ///< a rule reads it
+    held,  ///< no rule reads it, but nothing else leads to it: a graph taken from the tape shows it
+  };
 
-  Storage* storage;  ///< counted, when kind is value
+  Storage* storage;  ///< counted, when kind is value or held
   char* data;
   uint32_t version;  ///< of the storage when it was saved
   uint32_t dims;  ///< where in the node's block sizes and strides stand, in words; 0: the output's sizes, dense
@@ -33,6 +38,8 @@ struct NodeOutput {
   Saved saved;  ///< likewise for the output
 };
 
+struct ModuleCall;
+
 struct Node {
   int32_t refs;
   uint32_t input_count;
@@ -42,9 +49,11 @@ struct Node {
   bool freed;  ///< its saved values are gone
   bool captured;  ///< grad() was asked for one of its outputs
   bool needed;  ///< leads to a captured node
+  bool annotated;  ///< has an entry in annotations.cpp
   const OpRow* op;  ///< null in the accumulator of a leaf
   uint64_t sequence;
   TensorImpl* leaf;  ///< not counted: the leaf of an accumulator, while it lives
+  ModuleCall* call;  ///< the module call it was made in; null outside of modules
 
   bool is_leaf() const { return op == nullptr; }
   const char* name() const { return op ? op->info->name : "leaf"; }

@@ -2,11 +2,14 @@
 
 #include <cmath>
 #include <cstring>
+#include <mutex>
 #include <new>
 
+#include "chainrule/autograd/annotations.h"
 #include "chainrule/autograd/node.h"
 #include "chainrule/core/allocator.h"
 #include "chainrule/core/error.h"
+#include "chainrule/core/thread_end.h"
 
 namespace chainrule {
 
@@ -32,6 +35,7 @@ TensorImpl* new_block(DType dtype, size_t ndim, int64_t numel, size_t inline_byt
   impl->output = 0;
   impl->requires_grad = false;
   impl->retains_grad = false;
+  impl->named = false;
   impl->contiguous = true;
   impl->block_bytes = static_cast<uint16_t>(bytes);
   impl->version = 0;
@@ -60,6 +64,8 @@ void set_contiguous_strides(TensorImpl* impl) {
 }
 
 void free_block(TensorImpl* impl) noexcept {
+  if (impl->named) [[unlikely]]
+    detail::forget_name(impl);
   SmallBlocks& blocks = small_blocks();
   --blocks.live_tensors;
   free_small(blocks, impl, impl->block_bytes);
@@ -75,16 +81,26 @@ TensorImpl* block_of(Storage* storage) {
        "the system has no memory left", "use a smaller batch or free tensors");
 }
 
+void check_known(IntSpan shape) {
+  if (!is_known(shape))
+    fail(ErrorKind::graph, "allocate", "a tensor with values of shape " + to_string(shape),
+         "N is not known before the graph runs",
+         "make it from a placeholder, such as x * 0, or give x its whole shape");
+}
+
 // Memory for the elements of a block whose sizes are set, and dense strides.
 TensorImpl* allocate_dense(DType dtype, IntSpan shape, int64_t numel) {
   const int64_t bytes = numel * size_of(dtype);
   const bool in_block = bytes <= inline_bytes_limit;
+  if (bytes >= unknown_size) [[unlikely]]
+    check_known(shape);
   TensorImpl* impl = new_block(dtype, shape, numel, in_block ? static_cast<size_t>(bytes) : 0);
   set_contiguous_strides(impl);
   Storage& storage = impl->own;
   storage.refs = 1;
   storage.version = storage.recorded_version = 0;
   storage.changed_by[0] = 0;
+  storage.is_literal = false;
   storage.release = nullptr;
   storage.bytes = 0;
   if (in_block) {
@@ -113,7 +129,11 @@ void release(TensorImpl* impl) noexcept {
   Node* node = std::exchange(impl->node, nullptr);
   TensorImpl* grad = std::exchange(impl->grad, nullptr);
   if (node) {
-    if (node->leaf == impl) node->leaf = nullptr;
+    if (node->leaf == impl) {
+      if (impl->named) [[unlikely]]
+        detail::inherit_name(node, impl);
+      node->leaf = nullptr;
+    }
     if (impl->retains_grad && node->outputs()[impl->output].retainer == impl)
       node->outputs()[impl->output].retainer = nullptr;
   }
@@ -157,7 +177,7 @@ Tensor Tensor::wrap(DType dtype, IntSpan shape, IntSpan strides, void* data, voi
   Tensor tensor(new_block(dtype, shape, numel_of(shape), 0));
   std::copy(strides.begin(), strides.end(), tensor->sizes_data() + tensor->ndim);
   tensor->contiguous = chainrule::is_contiguous(shape, strides);
-  tensor->own = {1, 0, 0, {}, release, owner, static_cast<char*>(data), 0};
+  tensor->own = {1, 0, 0, {}, false, release, owner, static_cast<char*>(data), 0};
   tensor->storage = &tensor->own;
   tensor->data = tensor->own.data;
   return tensor;
@@ -189,20 +209,74 @@ Tensor Tensor::hollow(DType dtype, IntSpan shape) {
   return result;
 }
 
+Tensor Tensor::placeholder(const Meta& meta) {
+  Tensor result = hollow(meta);
+  release(gradient_node(result.get()));  // the tensor itself holds it from now on
+  result->requires_grad = is_floating(meta.dtype);
+  return result;
+}
+
+void Tensor::fail_without_value() const {
+  if (!impl_->node) internal_error("tensor", "the value of a tensor that was saved without one");
+  fail(ErrorKind::graph, "placeholder", "a tensor of shape " + to_string(shape()) + " that has no value yet",
+       "a graph is assembled before any forward pass, so numbers cannot be read or changed while it is",
+       "use where(condition, a, b) in place of `if`, and Graph.forward(...) to compute values");
+}
+
 namespace {
 
 // Literals come back in every step of a loop: the latest of each thread are kept. They do not count as alive, and are
 // not freed with their thread. A graph that saved one may have been handed to another thread, which will count it down:
-// until then it is neither given out again nor replaced, for a count is changed by one thread at a time only.
+// until then it is neither given out again nor replaced, for a count is changed by one thread at a time only. So a
+// thread that ends leaves its table as it is to the next one that needs a table.
 constexpr size_t kept_constants = 32;
 struct KeptConstant {
   TensorImpl* tensor;
   uint64_t bits;
   bool is_integer;
 };
-thread_local constinit KeptConstant* constants = nullptr;
+struct KeptConstants {
+  KeptConstant slots[kept_constants] = {};
+  KeptConstants* next = nullptr;  // of those without a thread
+};
+thread_local constinit KeptConstants* constants = nullptr;
+
+struct LeftConstants {
+  std::mutex mutex;
+  KeptConstants* first = nullptr;
+};
+LeftConstants& left_constants() {
+  static auto* instance = new LeftConstants;  // never destroyed: threads may end later
+  return *instance;
+}
+
+void leave_constants(void* table) {
+  auto* const mine = static_cast<KeptConstants*>(table);
+  constants = nullptr;
+  LeftConstants& left = left_constants();
+  const std::lock_guard lock(left.mutex);
+  mine->next = std::exchange(left.first, mine);
+}
+
+void find_constants() {
+  static const ThreadEnd at_end(&leave_constants);
+  LeftConstants& left = left_constants();
+  {
+    const std::lock_guard lock(left.mutex);
+    constants = left.first;
+    if (constants) left.first = constants->next;
+  }
+  if (!constants) constants = new KeptConstants;
+  at_end.will_get(constants);
+}
 
 bool held_elsewhere(const TensorImpl* tensor) { return tensor && (tensor->refs != 1 || tensor->storage->refs != 1); }
+
+Tensor literal(DType dtype, Number value) {
+  Tensor tensor = Tensor::full(dtype, {}, value);
+  tensor->storage->is_literal = true;
+  return tensor;
+}
 
 Tensor kept_constant(DType dtype, Number value) {
   uint64_t bits;
@@ -210,13 +284,14 @@ Tensor kept_constant(DType dtype, Number value) {
   else std::memcpy(&bits, &value.real, sizeof bits);
   const uint64_t hash =
       (bits ^ (bits >> 29) ^ (static_cast<uint64_t>(dtype) << 3) ^ value.is_integer) * 0x9E3779B97F4A7C15u;
-  if (!constants) constants = new KeptConstant[kept_constants]{};
-  KeptConstant& slot = constants[hash >> 59];
-  if (held_elsewhere(slot.tensor)) return Tensor::full(dtype, {}, value);
+  if (!constants) [[unlikely]]
+    find_constants();
+  KeptConstant& slot = constants->slots[hash >> 59];
+  if (held_elsewhere(slot.tensor)) return literal(dtype, value);
   const bool found =
       slot.tensor && slot.bits == bits && slot.is_integer == value.is_integer && slot.tensor->dtype == dtype;
   if (!found) {
-    TensorImpl* fresh = Tensor::full(dtype, {}, value).take();
+    TensorImpl* fresh = literal(dtype, value).take();
     --small_blocks().live_tensors;
     if (slot.tensor) {
       ++small_blocks().live_tensors;
@@ -236,6 +311,7 @@ Tensor Tensor::constant(Number value) const {
   if (value.is_integer && type == DType::int32 && value.integer != static_cast<int32_t>(value.integer))
     fail(ErrorKind::value, "scalar", std::to_string(value.integer) + " beside an int32 tensor", "it must fit in int32",
          "convert the tensor with .long()");
+  if (is_placeholder() && value.is_integer && !is_known(value.integer)) return size_literal(type, value);
   return kept_constant(type, value);
 }
 

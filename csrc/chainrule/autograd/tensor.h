@@ -29,6 +29,7 @@ struct Storage {
   uint32_t version;           ///< counts changes in place
   uint32_t recorded_version;  ///< version of the last change in place that is part of a graph
   char changed_by[16];        ///< name of the last change in place, for errors
+  bool is_literal;            ///< a number in the code of a formula or of the user
   void (*release)(void* owner);  ///< gives foreign memory back; null for our own
   void* owner;                   ///< for release
   char* data;
@@ -44,7 +45,8 @@ struct TensorImpl {
   uint8_t ndim;
   uint8_t output;       ///< which output of `node` this is
   bool requires_grad;
-  bool retains_grad;
+  bool retains_grad : 1;
+  bool named : 1;  ///< has an entry in annotations.cpp
   bool contiguous;
   uint16_t block_bytes;
   uint32_t version;     ///< of the storage when this tensor got its value and history
@@ -106,6 +108,8 @@ class Tensor {
   Tensor alias() const { return view(shape(), strides(), 0); }  ///< the same elements, no history: detach()
   static Tensor on_storage(Storage* storage, char* data, DType dtype, IntSpan shape, IntSpan strides);
   Tensor hollow() const { return hollow(dtype(), shape()); }  ///< dtype and shape only
+  /// A leaf that has no value: ops on it are recorded and not computed. The graph assembled before a forward pass.
+  static Tensor placeholder(const Meta& meta);
   static Tensor hollow(DType dtype, IntSpan shape);
   static Tensor hollow(const Meta& meta) { return hollow(meta.dtype, meta.shape); }
   /// A literal beside this tensor, as a 0-d tensor: this dtype, unless the literal is of a higher category. It may be
@@ -121,10 +125,16 @@ class Tensor {
   int64_t numel() const { return impl_->numel; }
   bool is_contiguous() const { return impl_->contiguous; }
   Meta meta() const { return {dtype(), Shape(shape())}; }
-  void* data() const { return impl_->data; }
+  /// Whether it has no value yet, a placeholder or computed from one: a hollow tensor with a history.
+  bool is_placeholder() const { return !impl_->storage && impl_->node; }
+  void* data() const {
+    if (!impl_->storage) [[unlikely]]
+      fail_without_value();
+    return impl_->data;
+  }
   template <class S>
   S* data() const {
-    return reinterpret_cast<S*>(impl_->data);
+    return static_cast<S*>(data());
   }
   /// The value of a tensor with one element.
   double item() const;
@@ -147,6 +157,8 @@ class Tensor {
   static Tensor call_id(int id, const void* op, std::span<const Tensor* const> inputs);
 
  private:
+  [[noreturn]] void fail_without_value() const;
+
   TensorImpl* impl_ = nullptr;
 };
 

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "chainrule/core/error.h"
+#include "chainrule/core/thread_end.h"
 
 namespace chainrule {
 
@@ -48,7 +49,7 @@ MemoryStats sum_over_threads(const Registry& shared) {
     sum.bytes_cached += thread->buffers_bytes.get();
     sum.allocations += thread->allocations.get();
     sum.cache_hits += thread->cache_hits.get();
-    sum.live_tensors += thread->live_tensors;
+    sum.live_tensors += thread->live_tensors.get();
   }
   return sum;
 }
@@ -255,7 +256,7 @@ SmallBlocks::SmallBlocks() {
   registry().threads.push_back(this);
 }
 
-void SmallBlocks::retire() {
+SmallBlocks::~SmallBlocks() {
   empty_front(*this);
   Registry& shared = registry();
   std::lock_guard lock(shared.mutex);
@@ -263,7 +264,7 @@ void SmallBlocks::retire() {
   shared.ended.bytes_in_use += bytes_in_use.get();
   shared.ended.allocations += allocations.get();
   shared.ended.cache_hits += cache_hits.get();
-  shared.ended.live_tensors += live_tensors;
+  shared.ended.live_tensors += live_tensors.get();
   for (size_t i = 0; i < class_count; ++i) {
     while (Free* block = heads[i]) {
       heads[i] = block->next;
@@ -276,13 +277,13 @@ void SmallBlocks::retire() {
 [[gnu::tls_model("initial-exec")]] thread_local constinit SmallBlocks* blocks_of_this_thread = nullptr;
 
 SmallBlocks& make_small_blocks() {
-  // The lists themselves stay: what is destroyed after this, while the thread ends, still finds them.
-  struct Retire {
-    SmallBlocks* blocks;
-    ~Retire() { blocks->retire(); }
-  };
-  thread_local const Retire at_exit{blocks_of_this_thread = new SmallBlocks};
-  return *at_exit.blocks;
+  static const ThreadEnd at_end([](void* blocks) {
+    blocks_of_this_thread = nullptr;
+    delete static_cast<SmallBlocks*>(blocks);
+  });
+  blocks_of_this_thread = new SmallBlocks;
+  at_end.will_get(blocks_of_this_thread);
+  return *blocks_of_this_thread;
 }
 
 void* refill_small(SmallBlocks& blocks, size_t size_class) {

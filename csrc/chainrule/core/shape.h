@@ -54,7 +54,7 @@ inline bool same(IntSpan a, IntSpan b) { return std::ranges::equal(a, b); }
 // Note [The unknown size]
 // A graph may be assembled before the size of a batch is known. That size is written as a number so large and prime
 // that no real size comes near it: then every shape rule works on it unchanged, and what comes out says what it is, 64
-// times it or one less than it. Sizes below half of it are ordinary ones.
+// times it or one less than it. What is not within a million of a multiple of it is an ordinary size.
 inline constexpr int64_t unknown_size = 68'719'476'767;  // the first prime above 2**36
 
 /// times * N + plus, where N is the unknown size.
@@ -64,8 +64,11 @@ struct SizeInN {
   int64_t at(int64_t n) const { return times * n + plus; }
 };
 inline SizeInN in_terms_of_n(int64_t size) {
+  if (size < unknown_size / 2 && size > -unknown_size / 2) return {0, size};
   const int64_t times = (size + (size < 0 ? -unknown_size : unknown_size) / 2) / unknown_size;
-  return {times, size - times * unknown_size};
+  const int64_t plus = size - times * unknown_size;
+  if (plus > 1'000'000 || plus < -1'000'000) return {0, size};
+  return {times, plus};
 }
 inline bool is_known(int64_t size) { return in_terms_of_n(size).is_known(); }
 inline bool is_known(IntSpan shape) {

@@ -1,6 +1,8 @@
 #include "chainrule/graph/formula.h"
 
 #include <charconv>
+#include <map>
+#include <set>
 
 #include "chainrule/graph/value_rules.h"
 
@@ -16,9 +18,14 @@ std::string number_text(const Tensor& value) {
   return {text, end};
 }
 
+std::string constant_text(const GraphNode& node) {
+  if (node.size) return size_text(node.size->is_integer ? node.size->integer : static_cast<int64_t>(node.size->real));
+  return node.value.numel() == 1 ? number_text(node.value) : "constant" + to_string(node.value.shape());
+}
+
 std::string write(const Graph& graph, Ref ref, int around) {
   const GraphNode& node = graph.nodes()[ref.node];
-  if (node.kind == NodeKind::constant) return number_text(node.value);
+  if (node.kind == NodeKind::constant) return constant_text(node);
   if (!node.op) return node.name;
   const OpInfo& info = *node.op->info;
   std::string text;
@@ -43,6 +50,78 @@ std::string write(const Graph& graph, Ref ref, int around) {
 }  // namespace
 
 std::string formula(const Graph& graph, Ref ref) { return write(graph, ref, 0); }
+
+std::vector<std::string> labels_of(const Graph& graph) {
+  std::set<std::string> used;
+  for (const GraphNode& node : graph.nodes())
+    if (!node.name.empty()) used.insert(node.name);
+  std::map<std::string, int> counts;
+  std::vector<std::string> labels;
+  for (const GraphNode& node : graph.nodes()) {
+    std::string label = node.name;
+    if (label.empty() && node.kind == NodeKind::constant) {
+      label = constant_text(node);
+    } else if (label.empty()) {
+      const std::string kind = node.op ? node.op->info->name : node.kind == NodeKind::input ? "input" : "parameter";
+      do {
+        const int count = ++counts[kind];
+        label = count == 1 ? kind : kind + "_" + std::to_string(count);
+      } while (!used.insert(label).second);
+    }
+    labels.push_back(std::move(label));
+  }
+  return labels;
+}
+
+namespace {
+
+// The inputs of a node as inputs of a formula; constants stay what they are. Scalars where shapes do not matter.
+std::vector<Value> inputs_of_formula(Graph& formula, const Graph& graph, const GraphNode& node,
+                                     const std::vector<std::string>& labels) {
+  std::vector<Value> inputs;
+  for (Ref ref : node.inputs) {
+    const GraphNode& from = graph.nodes()[static_cast<size_t>(ref.node)];
+    const Meta meta = node.op->elementwise ? Meta{graph.meta(ref).dtype, {}} : graph.meta(ref);
+    const bool is_number = from.kind == NodeKind::constant && from.value && from.value.ndim() == 0;
+    if (is_number) inputs.push_back(formula.constant(from.value));
+    else inputs.push_back(formula.input(labels[static_cast<size_t>(ref.node)], meta));
+  }
+  return inputs;
+}
+
+std::vector<Ref> refs_of(const std::vector<Value>& values) {
+  std::vector<Ref> refs;
+  for (const Value& value : values) refs.push_back(value.ref);
+  return refs;
+}
+
+}  // namespace
+
+Formula formula_of_node(const Graph& graph, int i, const std::vector<std::string>& labels) {
+  Formula formula;
+  const GraphNode& node = graph.nodes()[static_cast<size_t>(i)];
+  if (!node.op) return formula;
+  const std::vector<Value> x = inputs_of_formula(formula.graph, graph, node, labels);
+  formula.root = formula.graph.add(*node.op, node.attributes.data(), refs_of(x));
+  return formula;
+}
+
+Formula formula_of_derivative(const Graph& graph, int i, int k, const std::vector<std::string>& labels) {
+  Formula formula;
+  const GraphNode& node = graph.nodes()[static_cast<size_t>(i)];
+  if (!node.op || !node.op->vjp || k < 0 || k >= static_cast<int>(node.inputs.size())) return formula;
+  Graph& to = formula.graph;
+  const std::vector<Value> x = inputs_of_formula(to, graph, node, labels);
+  std::vector<Value> y, gy;
+  for (const Meta& meta : node.outputs) {
+    const Meta seen = node.op->elementwise ? Meta{meta.dtype, {}} : meta;
+    y.push_back(to.input(labels[static_cast<size_t>(i)], seen));
+    gy.push_back(node.op->elementwise ? to.constant(meta.dtype, 1) : to.input("gy", seen));
+  }
+  const Value gx = value_vjp(*node.op, node.attributes.data(), k, gy.data(), x, y.data());
+  if (gx.graph) formula.root = simplify(to, gx.ref);
+  return formula;
+}
 
 std::string gradient_formula(const OpRow& op) {
   static constexpr const char* names[3][3] = {{"x"}, {"a", "b"}, {"condition", "a", "b"}};

@@ -1,16 +1,18 @@
 #include "chainrule/graph/graph.h"
 
+#include <cmath>
 #include <cstring>
 #include <map>
 
 #include "chainrule/core/error.h"
+#include "chainrule/graph/formula.h"
 #include "chainrule/graph/value_rules.h"
 
 namespace chainrule {
 
 Shape Value::shape() const { return graph->meta(ref).shape; }
 DType Value::dtype() const { return graph->meta(ref).dtype; }
-Value Value::constant(Number number) const { return graph->constant(Tensor::hollow({dtype(), {}}).constant(number)); }
+Value Value::constant(Number number) const { return graph->constant(dtype(), number); }
 Value Value::call_id(int id, const void* op, std::span<const Value> inputs) {
   std::vector<Ref> refs;
   for (const Value& x : inputs) refs.push_back(x.ref);
@@ -32,6 +34,46 @@ Value Graph::constant(const Tensor& value) {
   node.outputs = {value.meta()};
   return {this, {static_cast<int>(nodes_.size()) - 1, 0}};
 }
+Value Graph::parameter(std::string name, const Tensor& value) {
+  const Value added = input(std::move(name), value.meta());
+  nodes_.back().kind = NodeKind::parameter;
+  nodes_.back().value = value;
+  return added;
+}
+
+namespace {
+
+// The number as a size, if it is one that depends on the unknown size.
+std::optional<int64_t> unknown_size_in(Number number) {
+  if (std::abs(number.real) > 9e15) return std::nullopt;
+  const int64_t size = number.is_integer ? number.integer : static_cast<int64_t>(number.real);
+  if (is_known(size) || (!number.is_integer && static_cast<double>(size) != number.real)) return std::nullopt;
+  return size;
+}
+
+}  // namespace
+
+Value Graph::constant(DType dtype, Number number) {
+  const Tensor value = Tensor::hollow(dtype, {}).constant(number);
+  const Value added = constant(value);
+  if (unknown_size_in(number)) {
+    nodes_.back().value = Tensor();
+    nodes_.back().size = number;
+  }
+  return added;
+}
+
+void Graph::add_output(std::string name, Ref ref) {
+  for (const GraphOutput& output : outputs_)
+    if (output.name == name)
+      fail(ErrorKind::value, "graph", "two outputs of the name " + name, "each output needs a name of its own");
+  outputs_.push_back({std::move(name), ref});
+}
+int Graph::add_scope(GraphScope scope) {
+  scopes_.push_back(std::move(scope));
+  return static_cast<int>(scopes_.size()) - 1;
+}
+
 const Meta& Graph::meta(Ref ref) const { return nodes_[ref.node].outputs[ref.output]; }
 
 Ref Graph::add(const OpRow& op, const void* attributes, std::vector<Ref> inputs) {
@@ -82,6 +124,53 @@ std::vector<Tensor> Graph::run(std::span<const Tensor> inputs, std::span<const R
   return results;
 }
 
+bool Graph::has_unknown_size() const {
+  return std::ranges::any_of(nodes_, [](const GraphNode& node) { return !is_known(node.outputs[0].shape); });
+}
+
+namespace {
+
+int64_t at(int64_t size, int64_t n) { return in_terms_of_n(size).at(n); }
+Meta at(Meta meta, int64_t n) {
+  for (int64_t& size : meta.shape) size = at(size, n);
+  return meta;
+}
+// Attributes hold sizes where a shape is asked for.
+void set_size(const OpRow& op, void* attributes, int64_t n) {
+  for (const FieldRow& field : op.fields) {
+    void* value = field.at(attributes);
+    if (field.kind == FieldKind::integer) *static_cast<int64_t*>(value) = at(*static_cast<int64_t*>(value), n);
+    if (field.kind == FieldKind::shape)
+      for (int64_t& size : *static_cast<Shape*>(value)) size = at(size, n);
+  }
+}
+
+}  // namespace
+
+Graph Graph::at_size(int64_t n) const {
+  Graph result;
+  for (const GraphNode& node : nodes_) {
+    GraphNode copy = node;
+    if (node.size) {
+      const int64_t size = at(*unknown_size_in(*node.size), n);
+      copy.value = Tensor::full(node.outputs[0].dtype, {}, size);
+      copy.size.reset();
+    }
+    if (node.op) {
+      set_size(*node.op, copy.attributes.data(), n);
+      result.add(*node.op, copy.attributes.data(), node.inputs);  // the shape rules find the sizes again
+      copy.outputs = result.nodes_.back().outputs;
+      result.nodes_.back() = std::move(copy);
+    } else {
+      copy.outputs = {at(node.outputs[0], n)};
+      result.nodes_.push_back(std::move(copy));
+    }
+  }
+  result.scopes_ = scopes_;
+  result.outputs_ = outputs_;
+  return result;
+}
+
 // For each node up to `last`: does it lead from one of the roots?
 std::vector<char> Graph::depends_on(std::span<const Ref> roots, int last) const {
   std::vector<char> depends(static_cast<size_t>(last) + 1, 0);
@@ -92,10 +181,50 @@ std::vector<char> Graph::depends_on(std::span<const Ref> roots, int last) const 
   return depends;
 }
 
+Graph Graph::gradients(Ref of, std::span<const Ref> wrt, std::span<const std::string> names) const {
+  if (!is_floating(meta(of).dtype))
+    fail(ErrorKind::dtype, "grad", std::string("an output of dtype ") + name_of(meta(of).dtype),
+         "only floating outputs have gradients");
+  Graph all = *this;
+  all.outputs_.clear();
+  const std::vector<Value> found = all.differentiate(of, wrt);
+  for (size_t k = 0; k < found.size(); ++k) {
+    if (!found[k].graph)
+      fail(ErrorKind::graph, "grad", "no gradient for " + names[k],
+           "the output must depend on it through operations that have a gradient");
+    all.add_output(names[k], simplify(all, found[k].ref));
+  }
+  return all.without_unused();
+}
+
+// Inputs stay, so that the same feeds serve.
+Graph Graph::without_unused() const {
+  std::vector<char> used(nodes_.size());
+  for (const GraphOutput& output : outputs_) used[static_cast<size_t>(output.ref.node)] = 1;
+  for (size_t i = nodes_.size(); i-- > 0;)
+    if (used[i])
+      for (Ref x : nodes_[i].inputs) used[static_cast<size_t>(x.node)] = 1;
+  Graph result;
+  std::vector<int> place(nodes_.size());
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    if (!used[i] && nodes_[i].kind != NodeKind::input) continue;
+    place[i] = static_cast<int>(result.nodes_.size());
+    GraphNode& node = result.nodes_.emplace_back(nodes_[i]);
+    for (Ref& x : node.inputs) x.node = place[static_cast<size_t>(x.node)];
+  }
+  result.scopes_ = scopes_;
+  result.outputs_ = outputs_;
+  for (GraphOutput& output : result.outputs_) output.ref.node = place[static_cast<size_t>(output.ref.node)];
+  return result;
+}
+
 std::vector<Value> Graph::differentiate(Ref of, std::span<const Ref> wrt) {
   const std::vector<char> depends = depends_on(wrt, of.node);
   std::map<std::pair<int, int>, Value> gradient;
-  auto full = [&](const Meta& m, double value) { return constant(Tensor::full(m.dtype, m.shape, value)); };
+  auto full = [&](Meta m, double value) {  // m is a copy: adding nodes moves the others
+    const Value scalar = constant(m.dtype, value);
+    return m.shape.empty() ? scalar : Value::call(Expand{m.shape}, scalar);
+  };
   gradient[{of.node, of.output}] = full(meta(of), 1);
   for (int i = of.node; i >= 0; --i) {
     if (!depends[i] || !nodes_[i].op) continue;

@@ -3,6 +3,7 @@
 // that records a formula as nodes. Nodes stand in topological order: an input's number is smaller than its consumer's.
 #pragma once
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,7 @@ struct GraphNode {
   std::vector<Meta> outputs;
   std::string name;    ///< unique in the graph; empty where nobody gave one
   Tensor value;        ///< of a parameter, a constant, an input with a default
+  std::optional<Number> size;  ///< of a constant that depends on the unknown size, in place of its value
   int scope = -1;      ///< the module call that made it: a place in Graph::scopes
   std::string source;  ///< the user's line that made it, "train.py:12"; empty where it was not recorded
 };
@@ -76,9 +78,16 @@ struct GraphOutput {
 class Graph {
  public:
   Value input(std::string name, const Meta& meta);
+  Value parameter(std::string name, const Tensor& value);
   Value constant(const Tensor& value);
+  /// A 0-d constant; it may depend on the unknown size.
+  Value constant(DType dtype, Number number);
   /// Adds a node; shapes and dtypes are inferred, so a mismatch fails here, before any value exists.
   Ref add(const OpRow& op, const void* attributes, std::vector<Ref> inputs);
+
+  void add_output(std::string name, Ref ref);  ///< fails when there is one of that name
+  int add_scope(GraphScope scope);
+  GraphNode& node(int i) { return nodes_[static_cast<size_t>(i)]; }  ///< to set its name, scope, source, value
 
   const std::vector<GraphNode>& nodes() const { return nodes_; }
   const std::vector<GraphScope>& scopes() const { return scopes_; }
@@ -86,13 +95,20 @@ class Graph {
   const Meta& meta(Ref ref) const;
   Value value(Ref ref) { return {this, ref}; }
 
+  /// The same graph where the unknown size is n; its nodes keep their numbers.
+  Graph at_size(int64_t n) const;
+  bool has_unknown_size() const;
+
   /// The values of `outputs` for these inputs, in the order in which the inputs were made.
   std::vector<Tensor> run(std::span<const Tensor> inputs, std::span<const Ref> outputs) const;
   /// Adds the nodes of d(of)/d(wrt) and returns them; an empty Value where `of` does not depend on wrt.
   std::vector<Value> differentiate(Ref of, std::span<const Ref> wrt);
+  /// A graph of these gradients as its outputs, by name, with the same inputs. Fails where there is no gradient.
+  Graph gradients(Ref of, std::span<const Ref> wrt, std::span<const std::string> names) const;
 
  private:
   std::vector<char> depends_on(std::span<const Ref> roots, int last) const;
+  Graph without_unused() const;
 
   std::vector<GraphNode> nodes_;
   std::vector<GraphScope> scopes_;

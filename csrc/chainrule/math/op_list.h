@@ -11,7 +11,7 @@ namespace chainrule {
 using ElementwiseOps = Concat<ArithmeticOps, TranscendentalOps, ActivationOps, ComparisonOps>::type;
 
 using StructuredOps =
-    OpList<struct Cast, struct Clone,                                                                  // conversion
+    OpList<struct Cast, struct Clone, struct Detach,  // conversion
            struct Reshape, struct Permute, struct Expand, struct Select, struct Slice, struct EmbedSlice,  // views
            struct Sum, struct Mean, struct Amax, struct Amin, struct Max, struct Min, struct Argmax, struct Argmin,
            struct Var, struct Softmax, struct LogSoftmax, struct LogSumExp,                            // reductions

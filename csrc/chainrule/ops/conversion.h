@@ -22,4 +22,10 @@ struct Clone {
   template <class T> T vjp(wrt<0>, const T& gy, const T&, const T&) const { return gy; }
 };
 
+struct Detach {
+  static constexpr OpInfo info{.name = "detach", .doc = "The same value, through which no gradient flows."};
+  Meta infer(const Meta& x) const { return x; }
+  Tensor view(const Tensor& x) const { return x.alias(); }
+};
+
 }  // namespace chainrule

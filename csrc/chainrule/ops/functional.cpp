@@ -118,7 +118,7 @@ Tensor flatten(const Tensor& x, int64_t start_dim, int64_t end_dim) {
 
 Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : Tensor::call(Clone{}, x); }
 Tensor cast(const Tensor& x, DType dtype) { return x.dtype() == dtype ? x : Tensor::call(Cast{dtype}, x); }
-Tensor detach(const Tensor& x) { return x.alias(); }
+Tensor detach(const Tensor& x) { return x.is_placeholder() ? Tensor::call(Detach{}, x) : x.alias(); }
 
 Tensor stack(std::span<const Tensor> tensors, int64_t dim) {
   if (tensors.empty()) fail(ErrorKind::value, "stack", "no tensors", "there must be at least one");

@@ -49,7 +49,7 @@ struct MseLoss {
   template <class T> static T gradient(const T& gy, const T& a, const T& b) {
     // No element receives the gradient of a mean over none: any divisor will do, but 0 would make 0 / 0.
     const int64_t count = std::max<int64_t>(1, numel_of(a.shape()));
-    return gy * (2 / static_cast<double>(count)) * (a - b);
+    return gy * 2 / static_cast<double>(count) * (a - b);
   }
   template <class T> T vjp(wrt<0>, const T& gy, const T& input, const T& target, const T&) const {
     return gradient(gy, input, target);

@@ -11,15 +11,20 @@ namespace {
 Tensor dense(const Tensor& x) { return x.is_contiguous() ? x : installed().contiguous_copy(x); }
 
 /// Results along one dim, as PyTorch counts them: with ceil_mode also a window that the image cuts off, but none that
-/// begins in the border on the right. 0 where the window is larger than the padded image.
+/// begins in the border on the right. 0 or less where not one window fits.
 int64_t pooled_size(int64_t image, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, bool ceil_mode) {
   const std::optional<int64_t> span = window_span(kernel, dilation);
   const int64_t padded = image + 2 * padding;
-  if (!span || *span > padded) return 0;
-  const int64_t left = padded - *span;
-  int64_t size = left / stride + 1;
-  if (ceil_mode && left % stride != 0 && size * stride < image + padding) ++size;
+  if (!span) return 0;
+  const int64_t left = padded - *span, steps = left / stride, rest = left % stride;
+  int64_t size = rest < 0 ? steps : steps + 1;  // one that is wider than the padded image is cut off as well
+  if (ceil_mode && rest != 0 && size * stride < image + padding) ++size;
   return size;
+}
+
+/// The kernel without what no window has inside the image or the border before it.
+int64_t reaching(int64_t kernel, int64_t image, int64_t padding, int64_t dilation) {
+  return std::min(kernel, (image + padding - 1) / dilation + 1);
 }
 
 /// Whether every window holds a cell of the image: one that begins in the border may step over it.
@@ -62,7 +67,9 @@ Pair checked_image(IntSpan x, const MaxPool2d& op) {
   const Pair result = pooled_image(x, op);
   if (result.height < 1 || result.width < 1)
     fail(ErrorKind::shape, op.info.name, arrived + ", padding " + to_string(op.padding),
-         "the kernel must span at most as many cells as the padded image has", "use a smaller kernel");
+         op.ceil_mode ? "the kernel must span less than the padded image and one stride together"
+                      : "the kernel must span at most as many cells as the padded image has",
+         "use a smaller kernel");
   if (!all_hold_cells(x[n - 2], result.height, op.kernel_size.height, op.stride.height, op.padding.height,
                       op.dilation.height) ||
       !all_hold_cells(x[n - 1], result.width, op.kernel_size.width, op.stride.width, op.padding.width,
@@ -123,7 +130,9 @@ void MaxPool2d::forward(const Tensor& x, std::array<Tensor, 2>& y) const {
   const int64_t size = size_of(x.dtype());
   const int last = x.ndim() - 1;
   const Pair image{x.size(last - 1), x.size(last)}, result{y[0].size(last - 1), y[0].size(last)};
-  const SlidingWindows sliding(image, kernel_size, result, stride, padding, dilation);
+  const Pair kernel_part{reaching(kernel_size.height, image.height, padding.height, dilation.height),
+                         reaching(kernel_size.width, image.width, padding.width, dilation.width)};
+  const SlidingWindows sliding(image, kernel_part, result, stride, padding, dilation);
   const Windows& w = sliding.windows;
   const int64_t cells = image.height * image.width, results = result.height * result.width;
   const int64_t planes = y[0].numel() / results, turn = planes_at_once(cells);

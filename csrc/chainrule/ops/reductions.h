@@ -124,7 +124,7 @@ struct Var {
   double degrees_of_freedom(IntSpan shape) const;
   template <class T> T vjp(wrt<0>, const T& gy, const T& x, const T&) const {
     const T centred = x - T::call(Mean{dim, true}, x);
-    return with_kept_dims(gy, x, dim, info.name) * (centred * (2 / degrees_of_freedom(x.shape())));
+    return with_kept_dims(gy, x, dim, info.name) * (centred * 2 / degrees_of_freedom(x.shape()));
   }
 };
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from chainrule._C import Tensor, ops
+from chainrule.nn import functional
 from chainrule.nn.module import Module
 
 
 class ReLU(Module):
     """y = max(x, 0), elementwise; the gradient at 0 is 0.
+
+    Args:
+        inplace: Whether the input is changed, too, as in PyTorch; it saves no memory here.
+
+    Raises:
+        RuntimeError: `inplace`, and the input is a leaf that requires gradients.
 
     Example:
         >>> nn.ReLU()(cr.tensor([-1.0, 2.0]))
@@ -16,9 +23,17 @@ class ReLU(Module):
     Source: torch.nn.ReLU.
     """
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, input: Tensor) -> Tensor:
         """Returns max(input, 0)."""
-        return ops.relu(input)
+        return functional.relu(input, True) if self.inplace else ops.relu(input)
+
+    def extra_repr(self) -> str:
+        """Returns inplace if it is true, as PyTorch does."""
+        return "inplace=True" if self.inplace else ""
 
 
 class Tanh(Module):
@@ -85,6 +100,12 @@ class GELU(Module):
 class SiLU(Module):
     """y = x * sigmoid(x), elementwise.
 
+    Args:
+        inplace: Whether the input is changed, too, as in PyTorch; it saves no memory here.
+
+    Raises:
+        RuntimeError: `inplace`, and the input is a leaf that requires gradients.
+
     Example:
         >>> nn.SiLU()(cr.tensor([0.0, 1.0]))
         tensor([0.0000, 0.7311])
@@ -92,9 +113,17 @@ class SiLU(Module):
     Source: torch.nn.SiLU.
     """
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, input: Tensor) -> Tensor:
         """Returns input * sigmoid(input)."""
-        return ops.silu(input)
+        return functional.silu(input, True) if self.inplace else ops.silu(input)
+
+    def extra_repr(self) -> str:
+        """Returns inplace if it is true, as PyTorch does."""
+        return "inplace=True" if self.inplace else ""
 
 
 class Softmax(Module):

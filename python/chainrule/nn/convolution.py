@@ -30,6 +30,7 @@ class Conv2d(Module):
         dilation: Steps between the elements of a window.
         groups: Channels are split into so many groups, each with kernels of its own.
         bias: Whether there is a bias.
+        padding_mode: "zeros"; PyTorch's others are not there.
         dtype: The floating dtype of the parameters; float32 if None.
 
     Attributes:
@@ -65,6 +66,7 @@ class Conv2d(Module):
         dilation: IntPair = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         *,
         dtype: _C.dtype | None = None,
     ) -> None:
@@ -73,6 +75,16 @@ class Conv2d(Module):
             raise ValueError(
                 f"Conv2d: in_channels is {in_channels}, out_channels {out_channels}, groups "
                 f"{groups}; groups must be at least 1 and divide both"
+            )
+        if in_channels < 0 or out_channels < 0:
+            raise ValueError(
+                f"Conv2d: in_channels is {in_channels}, out_channels {out_channels}; "
+                "neither may be negative"
+            )
+        if padding_mode != "zeros":
+            raise ValueError(
+                f"Conv2d: padding_mode is {padding_mode!r}; it must be 'zeros'; "
+                "pad the input yourself for another border"
             )
         self.in_channels = in_channels
         self.out_channels = out_channels

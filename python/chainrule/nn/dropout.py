@@ -13,6 +13,7 @@ class Dropout(Module):
 
     Args:
         p: The probability, in [0, 1].
+        inplace: Whether the input is changed, too, as in PyTorch; it saves no memory here.
 
     Call:
         input: Any shape, a floating dtype. Returns the same shape; in evaluation, the input.
@@ -27,15 +28,16 @@ class Dropout(Module):
     Source: torch.nn.Dropout.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         check_probability("Dropout", "p", p)
         self.p = p
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         """Returns dropout(input) in training, else the input."""
-        return functional.dropout(input, self.p, self.training)
+        return functional.dropout(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
-        """Returns the probability."""
-        return f"p={self.p}"
+        """Returns the options, as PyTorch does."""
+        return f"p={self.p}, inplace={self.inplace}"

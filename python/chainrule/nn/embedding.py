@@ -21,6 +21,10 @@ class Embedding(Module):
         num_embeddings: How many vectors.
         embedding_dim: Their size.
         padding_idx: A row that starts at 0 and gets no gradient; counted from the end if negative.
+        max_norm: None: rows are not rescaled when they are used.
+        norm_type: Of no effect without max_norm.
+        scale_grad_by_freq: False: gradients are not divided by how often a row was chosen.
+        sparse: False: the gradient is a whole table.
         dtype: The floating dtype of the table; float32 if None.
 
     Attributes:
@@ -31,6 +35,8 @@ class Embedding(Module):
 
     Raises:
         IndexError: A row number, or padding_idx, is out of range.
+        ValueError: max_norm, scale_grad_by_freq or sparse is not its default: they are known for
+            PyTorch's sake only.
 
     Example:
         >>> nn.Embedding(10, 3)(cr.tensor([[1, 2], [4, 5]])).shape
@@ -46,10 +52,23 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
         *,
         dtype: _C.dtype | None = None,
     ) -> None:
         super().__init__()
+        for name, value, default in (
+            ("max_norm", max_norm, None),
+            ("scale_grad_by_freq", scale_grad_by_freq, False),
+            ("sparse", sparse, False),
+        ):
+            if value is not default:
+                raise ValueError(
+                    f"Embedding: {name} is {value!r}; it must be {default}, the only kind there is"
+                )
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         if padding_idx is not None:

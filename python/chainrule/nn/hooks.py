@@ -27,6 +27,10 @@ class _Hooks(dict):  # type: ignore[type-arg]
 
     __slots__ = ("__weakref__",)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as a dict does, in the old protocols as well, which refuse slots."""
+        return (type(self), (), None, None, iter(self.items()))
+
 
 class RemovableHandle:
     """Removes one hook: by `remove()`, or at the end of a `with` block.

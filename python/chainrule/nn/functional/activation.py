@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from chainrule import _C
 from chainrule._C import Tensor, ops
+from chainrule.nn.functional.inplace import put_into
 
 
-def relu(input: Tensor) -> Tensor:
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Returns max(input, 0), elementwise.
 
     Args:
         input: Any shape; a floating or integer dtype.
+        inplace: Whether the input is changed, too, as in PyTorch; it saves no memory here.
 
     Returns:
         The shape and dtype of the input. The gradient at 0 is 0.
+
+    Raises:
+        RuntimeError: `inplace`, and the input is a leaf that requires gradients.
 
     Example:
         >>> nn.functional.relu(cr.tensor([-1.0, 2.0]))
@@ -21,7 +26,7 @@ def relu(input: Tensor) -> Tensor:
 
     Source: torch.nn.functional.relu.
     """
-    return ops.relu(input)
+    return put_into(input, ops.relu(input)) if inplace else ops.relu(input)
 
 
 def tanh(input: Tensor) -> Tensor:
@@ -133,14 +138,18 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     raise ValueError(f"gelu: approximate is {approximate!r}; it must be 'none' or 'tanh'")
 
 
-def silu(input: Tensor) -> Tensor:
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Returns input * sigmoid(input), elementwise.
 
     Args:
         input: Any shape; a floating dtype, or an integer dtype, which becomes float32.
+        inplace: Whether the input is changed, too, as in PyTorch; it saves no memory here.
 
     Returns:
         The shape of the input.
+
+    Raises:
+        RuntimeError: `inplace`, and the input is a leaf that requires gradients.
 
     Example:
         >>> nn.functional.silu(cr.tensor([0.0, 1.0]))
@@ -148,4 +157,6 @@ def silu(input: Tensor) -> Tensor:
 
     Source: torch.nn.functional.silu.
     """
-    return ops.silu(input)
+    if not inplace:
+        return ops.silu(input)
+    return put_into(input, ops.silu(input.clone()))  # its gradient reads x: a copy keeps that

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from chainrule import _C
 from chainrule._C import Tensor
+from chainrule.nn.functional.inplace import put_into
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Returns the input with each element zeroed with probability p, the others over 1 - p.
 
     Args:
         input: Any shape, a floating dtype.
         p: The probability, in [0, 1].
         training: If false, the input is returned as it is.
+        inplace: Whether the input is changed, too, as in PyTorch; it saves no memory here.
 
     Returns:
         The shape of the input; its mean is expected to be that of the input.
 
     Raises:
         ValueError: p is outside [0, 1].
+        RuntimeError: `inplace`, and the input is a leaf that requires gradients.
 
     Example:
         >>> bool((nn.functional.dropout(cr.ones(100), 0.5).sum() <= 200).item())
@@ -37,9 +40,16 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
             "convert with .float()"
         )
     if p == 1.0:
-        return input * 0.0
-    kept = _C.rand(*input.shape, dtype=input.dtype) >= p
-    return input * (kept.to(input.dtype) * (1.0 / (1.0 - p)))
+        result = input * 0.0
+    elif _C._is_placeholder(input):
+        raise RuntimeError(
+            "dropout: a placeholder; a graph that is assembled first would draw the zeros once for "
+            "all runs; call eval() on the module, or train eagerly"
+        )
+    else:
+        kept = _C.rand(*input.shape, dtype=input.dtype) >= p
+        result = input * (kept.to(input.dtype) * (1.0 / (1.0 - p)))
+    return put_into(input, result) if inplace else result
 
 
 def check_probability(name: str, option: str, p: float) -> None:

@@ -18,6 +18,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
 
     Raises:
         IndexError: A row number, or padding_idx, is out of range.
+        ValueError: The weight is not 2-d.
         TypeError: The input is not integral.
 
     Example:
@@ -27,6 +28,11 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
 
     Source: torch.nn.functional.embedding.
     """
+    if weight.ndim != 2:
+        raise ValueError(
+            f"embedding: weight has shape {tuple(weight.shape)}; "
+            "it must be (num_embeddings, embedding_dim); index other tensors as weight[input]"
+        )
     if padding_idx is None:
         return ops.embedding(weight, input)
     return ops.embedding(

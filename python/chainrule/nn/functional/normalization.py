@@ -31,6 +31,7 @@ def layer_norm(
 
     Raises:
         ValueError: The input does not end in normalized_shape, or weight or bias has another shape.
+        TypeError: The input is not a floating Tensor.
 
     Example:
         >>> nn.functional.layer_norm(cr.tensor([[1.0, 3.0]]), 2)
@@ -38,6 +39,11 @@ def layer_norm(
 
     Source: torch.nn.functional.layer_norm; Ba, Kiros and Hinton 2016.
     """
+    if not isinstance(input, Tensor):
+        raise TypeError(
+            f"layer_norm: input is a {type(input).__name__}; it must be a Tensor; "
+            "convert it with chainrule.tensor"
+        )
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and tuple(value.shape) != shape:

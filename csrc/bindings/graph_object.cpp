@@ -1,0 +1,281 @@
+#include "graph_object.h"
+
+#include <pybind11/stl.h>
+
+#include "chainrule/autograd/annotations.h"
+#include "chainrule/core/error.h"
+#include "chainrule/graph/formula.h"
+#include "chainrule/graph/tape.h"
+#include "dtypes.h"
+#include "module.h"
+#include "sizes.h"
+#include "user_lines.h"
+
+namespace chainrule::python {
+
+// ---- GraphObject ----
+
+void GraphObject::set(Graph graph) {
+  graph_ = std::move(graph);
+  labels_ = labels_of(graph_);
+  has_unknown_size = graph_.has_unknown_size();
+  nodes_.clear(), outputs_.clear(), inputs_.clear(), name_objects_.clear(), output_names_.clear(), programs_.clear();
+  last_ = nullptr;
+  last_keywords = {};
+  leaves_of_ = {};
+  const auto object_of = [](const std::string& text) {
+    PyObject* name = PyUnicode_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
+    PyUnicode_InternInPlace(&name);
+    return owned(name);
+  };
+  for (size_t i = 0; i < labels_.size(); ++i) {
+    const NodeKind kind = graph_.nodes()[i].kind;
+    name_objects_.push_back(object_of(labels_[i]));
+    if (kind != NodeKind::constant) nodes_.try_emplace(labels_[i], Ref{static_cast<int>(i), 0});
+    if (kind == NodeKind::input) inputs_.push_back(static_cast<int>(i));
+  }
+  for (const GraphOutput& output : graph_.outputs()) {
+    output_names_.push_back(object_of(output.name));
+    outputs_[output.name] = output.ref;
+  }
+}
+
+Ref GraphObject::find_output(std::string_view name, std::string_view op) const {
+  return find(outputs_, nodes_, name, op);
+}
+Ref GraphObject::find_node(std::string_view name, std::string_view op) const {
+  return find(nodes_, outputs_, name, op);
+}
+
+Ref GraphObject::find(const Names& first, const Names& then, std::string_view name, std::string_view op) const {
+  for (const Names* names : {&first, &then})
+    if (const auto found = names->find(std::string(name)); found != names->end()) return found->second;
+  std::string outputs, inputs;
+  for (const GraphOutput& output : graph_.outputs()) outputs += (outputs.empty() ? "" : ", ") + output.name;
+  for (int i : inputs_) inputs += (inputs.empty() ? "" : ", ") + labels_[static_cast<size_t>(i)];
+  fail(ErrorKind::value, op, "the name " + std::string(name), "it must be that of an output or a node of the graph",
+       "the outputs are: " + outputs + "; the inputs: " + inputs);
+}
+
+int GraphObject::find_input(PyObject* name) const {
+  for (int i : inputs_)
+    if (name_object(i) == name) return i;
+  const std::string text = py::handle(name).cast<std::string>();
+  const auto found = nodes_.find(text);
+  if (found != nodes_.end() && graph_.nodes()[static_cast<size_t>(found->second.node)].kind == NodeKind::input)
+    return found->second.node;
+  std::string inputs;
+  for (int i : inputs_) inputs += (inputs.empty() ? "" : ", ") + labels_[static_cast<size_t>(i)];
+  fail(ErrorKind::value, "forward", "a value for " + text, "only inputs of the graph can be given one",
+       "they are: " + inputs);
+}
+
+Program& GraphObject::program(int64_t n) {
+  std::unique_ptr<Program>& found = programs_[n];
+  if (!found) {
+    constexpr size_t kept = 8;  // sizes a loop may alternate between: training, the last batch, validation
+    if (programs_.size() > kept)
+      std::erase_if(programs_, [&](const auto& entry) { return entry.first != n && entry.second.get() != last_; });
+    programs_[n] = std::make_unique<Program>(has_unknown_size ? graph_.at_size(n) : graph_);
+    return *(last_ = programs_[n].get());
+  }
+  return *(last_ = found.get());
+}
+
+Program& GraphObject::last(std::string_view op) const {
+  if (!last_)
+    fail(ErrorKind::graph, op, "a graph that has not run forward", "it needs the values of a forward pass",
+         "call forward(...) first");
+  return *last_;
+}
+
+const std::vector<int>& GraphObject::leaves_below(Ref of) {
+  if (of == leaves_of_) return leaves_;
+  leaves_of_ = of;
+  leaves_.clear();
+  std::vector<char> reached(static_cast<size_t>(of.node) + 1);
+  reached.back() = 1;
+  for (int i = of.node; i >= 0; --i) {
+    const GraphNode& node = graph_.nodes()[static_cast<size_t>(i)];
+    if (!reached[static_cast<size_t>(i)]) continue;
+    if (node.op && !node.op->vjp) continue;  // no gradient passes
+    for (Ref x : node.inputs)
+      if (is_floating(graph_.meta(x).dtype)) reached[static_cast<size_t>(x.node)] = 1;
+  }
+  for (int i = 0; i <= of.node; ++i) {
+    const NodeKind kind = graph_.nodes()[static_cast<size_t>(i)].kind;
+    if (reached[static_cast<size_t>(i)] && (kind == NodeKind::input || kind == NodeKind::parameter))
+      leaves_.push_back(i);
+  }
+  return leaves_;
+}
+
+GraphObject::Running::Running(GraphObject& graph) : graph_(graph) {
+  if (graph.running_)
+    fail(ErrorKind::graph, "graph", "a second call while the graph is running", "its buffers serve one run at a time",
+         "give each thread a graph of its own");
+  graph.running_ = true;
+}
+
+// ---- Reading it from Python ----
+
+namespace {
+
+py::object attribute(const FieldRow& field, const void* attributes) {
+  const void* value = field.at(const_cast<void*>(attributes));
+  switch (field.kind) {
+    case FieldKind::boolean: return py::bool_(*static_cast<const bool*>(value));
+    case FieldKind::integer: return owned(size_object(*static_cast<const int64_t*>(value)));
+    case FieldKind::real: return py::float_(*static_cast<const double*>(value));
+    case FieldKind::shape: return owned(sizes_object(*static_cast<const Shape*>(value)));
+    case FieldKind::pair: {
+      const Pair& pair = *static_cast<const Pair*>(value);
+      return py::make_tuple(pair.height, pair.width);
+    }
+    case FieldKind::dtype: return owned(dtype_object(*static_cast<const DType*>(value)));
+  }
+  internal_error("graph", "an attribute of unknown kind");
+}
+
+py::dict attributes_of(const GraphNode& node) {
+  py::dict attributes;
+  if (node.op)
+    for (const FieldRow& field : node.op->fields) attributes[field.name] = attribute(field, node.attributes.data());
+  return attributes;
+}
+
+// (kind, op, attributes, inputs, shapes, dtypes, name, label, scope, source) of each node, for Python to make objects
+// of.
+py::list nodes_of(const GraphObject& self) {
+  static constexpr const char* kinds[] = {"input", "parameter", "constant", "op"};
+  py::list nodes;
+  for (size_t i = 0; i < self.graph().nodes().size(); ++i) {
+    const GraphNode& node = self.graph().nodes()[i];
+    py::list inputs, shapes, dtypes;
+    for (Ref x : node.inputs) inputs.append(py::make_tuple(x.node, x.output));
+    for (const Meta& meta : node.outputs) {
+      shapes.append(owned(sizes_object(meta.shape)));
+      dtypes.append(owned(dtype_object(meta.dtype)));
+    }
+    nodes.append(py::make_tuple(kinds[static_cast<int>(node.kind)], node.op ? node.op->info->name : "",
+                                attributes_of(node), py::tuple(inputs), py::tuple(shapes), py::tuple(dtypes), node.name,
+                                self.labels()[i], node.scope, node.source));
+  }
+  return nodes;
+}
+
+py::list scopes_of(const GraphObject& self) {
+  py::list scopes;
+  for (const GraphScope& scope : self.graph().scopes())
+    scopes.append(py::make_tuple(scope.path, scope.type, scope.parent));
+  return scopes;
+}
+
+py::dict outputs_of(const GraphObject& self) {
+  py::dict outputs;
+  for (const GraphOutput& output : self.graph().outputs())
+    outputs[py::str(output.name)] = py::make_tuple(output.ref.node, output.ref.output);
+  return outputs;
+}
+
+// A formula as nested tuples: ("label", text), ("number", text) or (op, attributes, arguments...).
+py::object expression(const Formula& formula) {
+  if (formula.root.node < 0) return py::none();
+  const std::vector<std::string> labels = labels_of(formula.graph);
+  std::vector<py::object> made(static_cast<size_t>(formula.root.node) + 1);
+  for (size_t i = 0; i < made.size(); ++i) {
+    const GraphNode& node = formula.graph.nodes()[i];
+    if (!node.op) {
+      made[i] = py::make_tuple(node.kind == NodeKind::constant ? "number" : "label", labels[i]);
+      continue;
+    }
+    py::list parts;
+    parts.append(node.op->info->name);
+    parts.append(attributes_of(node));
+    for (Ref x : node.inputs) parts.append(made[static_cast<size_t>(x.node)]);
+    made[i] = py::tuple(parts);
+  }
+  return made[static_cast<size_t>(formula.root.node)];
+}
+
+int checked_node(const GraphObject& self, int node) {
+  if (node < 0 || node >= static_cast<int>(self.graph().nodes().size()))
+    fail(ErrorKind::index, "graph", "node " + std::to_string(node),
+         "the graph has " + std::to_string(self.graph().nodes().size()));
+  return node;
+}
+
+// ---- Making one ----
+
+std::vector<NamedTensor> named_tensors(const py::list& list) {
+  std::vector<NamedTensor> named;
+  for (const py::handle item : list) {
+    const auto [name, tensor, is_parameter] = item.cast<std::tuple<std::string, Tensor, bool>>();
+    named.push_back({name, tensor, is_parameter});
+  }
+  return named;
+}
+
+py::object referent(void* weak_reference) {
+  if (!weak_reference) return py::none();
+  return py::reinterpret_borrow<py::object>(PyWeakref_GetObject(static_cast<PyObject*>(weak_reference)));
+}
+
+void read_tape(GraphObject& self, const py::list& outputs, const py::list& inputs, const py::list& names,
+               const py::object& describe) {
+  const GraphObject::Running running(self);
+  TapeOptions options{named_tensors(outputs), named_tensors(inputs), named_tensors(names), nullptr};
+  options.describe = [&](void* module, void* parent) {
+    return describe(referent(module), referent(parent)).cast<std::pair<std::string, std::string>>();
+  };
+  self.set(graph_from_tape(options));
+}
+
+// The graph of the gradients of `of`; what an output does not need goes, but for the inputs.
+void set_gradients(GraphObject& self, const GraphObject& source, const std::string& of,
+                   const std::vector<std::string>& wrt) {
+  std::vector<Ref> refs;
+  for (const std::string& name : wrt) refs.push_back(source.find_node(name, "grad"));
+  self.set(source.graph().gradients(source.find_output(of, "grad"), refs, wrt));
+}
+
+Tensor placeholder(const py::object& dtype, const std::vector<int64_t>& shape) {
+  const std::optional<DType> type = dtype_from(dtype.ptr());
+  if (!type)
+    fail(ErrorKind::dtype, "input", "the dtype " + std::string(py::repr(dtype)), "it must be a chainrule dtype");
+  checked_numel(shape, size_of(*type), "input");
+  return Tensor::placeholder({*type, Shape(shape)});
+}
+
+Tensor value_of(const GraphObject& self, int node, int output) {
+  if (!self.has_run()) return self.graph().nodes()[static_cast<size_t>(checked_node(self, node))].value;
+  return self.last("value").value({node, output});
+}
+
+}  // namespace
+
+void add_graph(py::module_& m) {
+  py::class_<GraphObject> type(m, "Graph", "The graph as data: what chainrule.Graph is built on.");
+  type.def(py::init<>())
+      .def("_read_tape", &read_tape)
+      .def("_set_gradients", &set_gradients)
+      .def("_nodes", &nodes_of)
+      .def("_scopes", &scopes_of)
+      .def("_outputs", &outputs_of)
+      .def("_value", &value_of)
+      .def("_expression",
+           [](const GraphObject& self, int node) {
+             return expression(formula_of_node(self.graph(), checked_node(self, node), self.labels()));
+           })
+      .def("_derivative", [](const GraphObject& self, int node, int k) {
+        return expression(formula_of_derivative(self.graph(), checked_node(self, node), k, self.labels()));
+      });
+  add_graph_methods(type);
+  m.def("_placeholder", &placeholder, "A tensor of this dtype and shape that has no value yet.");
+  m.def("_remember_lines", [](bool on) { return remember_lines(on ? &user_line : nullptr) != nullptr; });
+  m.def("_is_placeholder", [](const Tensor& x) { return x.is_placeholder(); });
+  m.def("_size", [](int64_t size) { return owned(size_object(size)); });
+  m.attr("unknown_size") = unknown_size;
+}
+
+}  // namespace chainrule::python

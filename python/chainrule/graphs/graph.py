@@ -1,0 +1,217 @@
+"""The class Graph: assembled before any value exists, run, differentiated, read."""
+
+from __future__ import annotations
+
+from chainrule import _C
+from chainrule._C import Tensor
+from chainrule.graphs.names import ModuleNamer, module_names, named_tensors
+from chainrule.graphs.nodes import GraphNode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from chainrule.graphs.nodes import Ref
+
+
+class Graph(_C.Graph):
+    """A computation graph: nodes of (op, attributes, inputs), which can be run in both directions.
+
+    Assembled inside a `with` block, from placeholders that ops and modules take like tensors: shapes
+    and dtypes are inferred at each line, so a mismatch is an error there, before any number exists.
+    `cr.graph(loss)` and `cr.trace(fn, ...)` give the same kind of graph.
+
+    Example:
+        >>> with cr.Graph() as g:
+        ...     x, w1, b1, w2, b2, y = g.inputs("x w1 b1 w2 b2 y")
+        ...     y_hat = w2 * (w1 * x + b1) + b2
+        ...     L = (y_hat - y) ** 2
+        >>> g.outputs(L=L).forward(x=3, w1=5, b1=2, w2=2, b2=3, y=40)["L"]
+        tensor(9.)
+        >>> g.backward("L", wrt=["w1", "w2"])
+        {'w1': tensor(-36.), 'w2': tensor(-102.)}
+
+    Source: the lecture's slide "a model is a directed acyclic graph".
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._placeholders: dict[str, Tensor] = {}
+        self._nodes_read: tuple[GraphNode, ...] | None = None
+        self._lines_before = False
+
+    # ---- assembling ----
+
+    def __enter__(self) -> Graph:
+        self._lines_before = _C._remember_lines(True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _C._remember_lines(self._lines_before)
+
+    def input(
+        self, name: str, shape: Sequence[int | None] = (), dtype: _C.dtype = _C.float32
+    ) -> Tensor:
+        """Adds an input and returns its placeholder, a tensor that has no value yet.
+
+        Args:
+            name: What `forward` calls it.
+            shape: Its sizes; None for the one size that is known only when the graph runs, such as
+                that of a batch. All None of a graph stand for the same size.
+            dtype: Its dtype.
+
+        Raises:
+            ValueError: The graph has an input of that name, or a size is negative.
+            TypeError: The name is not a str, or the dtype not a dtype.
+
+        Example:
+            >>> with cr.Graph() as g:
+            ...     g.input("X", shape=(None, 64)) @ g.input("w", shape=(64, 10))
+            placeholder(shape=(N, 10), dtype=float32)
+        """
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"input: the name {name!r}; it must be a str that is not empty")
+        if name in self._placeholders:
+            raise ValueError(f"input: a second {name!r}; every input needs a name of its own")
+        sizes = [_C.unknown_size if size is None else size for size in shape]
+        placeholder: Tensor = _C._placeholder(dtype, sizes)
+        placeholder.name = name
+        self._placeholders[name] = placeholder
+        return placeholder
+
+    def inputs(self, names: str | Iterable[str]) -> tuple[Tensor, ...]:
+        """Adds scalar float32 inputs and returns their placeholders.
+
+        Args:
+            names: Names, as a list or in one string with spaces between.
+        """
+        return tuple(
+            self.input(name) for name in (names.split() if isinstance(names, str) else names)
+        )
+
+    def outputs(self, **outputs: Tensor) -> Graph:
+        """Says what the graph computes, by name, and returns the graph, which is then ready to run.
+
+        Args:
+            **outputs: Results of the block: placeholders, or tensors computed from none.
+
+        Raises:
+            ValueError: No output is named.
+            TypeError: An output is not a Tensor.
+            RuntimeError: An output depends on a placeholder of another graph.
+        """
+        self._read_list(list(outputs.items()), names={})
+        return self
+
+    def _read_list(
+        self, outputs: Sequence[tuple[str, object]], names: Mapping[str, object]
+    ) -> None:
+        """Takes the graph of the outputs off the tape; an output without a name gets one."""
+        for name, value in outputs:
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"outputs: {name} is a {type(value).__name__}; an output must be a Tensor"
+                )
+        self._read_tape(
+            [(name, value, False) for name, value in outputs],
+            [(name, value, False) for name, value in self._placeholders.items()],
+            named_tensors(names),
+            ModuleNamer(module_names(names)),
+        )
+        self._nodes_read = None
+
+    # ---- reading ----
+
+    @property
+    def nodes(self) -> tuple[GraphNode, ...]:
+        """All nodes, inputs before consumers."""
+        if self._nodes_read is None:
+            scopes = self._scopes()
+            self._nodes_read = tuple(
+                GraphNode(id, row, scopes) for id, row in enumerate(self._nodes())
+            )
+        return self._nodes_read
+
+    @property
+    def modules(self) -> dict[str, str]:
+        """The class of every module call by its path, outer calls first."""
+        return {path: kind for path, kind, _ in self._scopes()}
+
+    @property
+    def output_refs(self) -> dict[str, Ref]:
+        """(node id, output number) of each output by name."""
+        return self._outputs()
+
+    def node(self, name: str) -> GraphNode:
+        """The node of that label, or else the one that the output of that name comes from.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for node in self.nodes:
+            if node.label == name and node.kind != "constant":
+                return node
+        if name in self.output_refs:
+            return self.nodes[self.output_refs[name][0]]
+        raise KeyError(f"node: there is no {name!r}; the nodes are {[n.label for n in self.nodes]}")
+
+    def value(self, ref: Ref | str) -> Tensor | None:
+        """The value of an output of a node in the last forward; None before there was one.
+
+        Args:
+            ref: (node id, output number), or the name of a node or output.
+        """
+        if isinstance(ref, str):
+            ref = self.output_refs.get(ref) or (self.node(ref).id, 0)
+        return self._value(*ref)
+
+    def gradient(self, ref: Ref | str) -> Tensor | None:
+        """The gradient of an output of a node in the last backward; None if there is none.
+
+        Args:
+            ref: (node id, output number), or the name of a node or output.
+        """
+        return self._gradient(*((self.node(ref).id, 0) if isinstance(ref, str) else ref))
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __repr__(self) -> str:
+        if not self.output_refs:
+            return f"<Graph with inputs {list(self._placeholders)}, not assembled yet>"
+        inputs = [node.label for node in self.nodes if node.kind == "input"]
+        return f"<Graph of {len(self)} nodes: {', '.join(inputs)} -> {', '.join(self.output_refs)}>"
+
+    # ---- differentiating ----
+
+    def grad(self, of: str, wrt: str | Iterable[str]) -> Graph:
+        """Returns the graph of the gradients of an output, which can be differentiated again.
+
+        Args:
+            of: The name of an output or node; the elements of one that is not scalar are summed up.
+            wrt: Names of inputs, parameters or other nodes.
+
+        Returns:
+            A graph with the same inputs, whose outputs are the gradients, called as in `wrt`.
+
+        Raises:
+            RuntimeError: `of` does not depend on something in `wrt`.
+            ValueError: A name is not that of a node.
+
+        Example:
+            >>> with cr.Graph() as g:
+            ...     x, = g.inputs("x")
+            >>> second = g.outputs(y=x * x * x).grad("y", "x").grad("x", "x")
+            >>> second.forward(x=2)
+            {'x': tensor(12.)}
+        """
+        result = Graph()
+        names = [wrt] if isinstance(wrt, str) else list(wrt)
+        result._set_gradients(self, of, names)
+        return result
