@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from chainrule.drawing.formulas import formula, local_derivative
 from chainrule.drawing.scene import Edge, Ref, Scene
 from chainrule.drawing.texts import shorten, summary
 
@@ -46,7 +47,7 @@ def _forward(scene: Scene, incoming: dict[int, list[int]]) -> Iterator[Step]:
             "phase": "forward",
             "nodes": [node.id],
             "show": [[node.id, k] for k in range(node.outputs)],
-            "text": _equation(_short(node.label), scene.graph.formula(node), value),
+            "text": _equation(_short(node.label), formula(scene.graph, node), value),
         }
     for name, ref in scene.graph.output_refs.items():
         box = next(i for i, b in enumerate(scene.boxes) if b.key == f"out:{name}")
@@ -91,7 +92,7 @@ def _backward(scene: Scene, incoming: dict[int, list[int]]) -> Iterator[Step]:
             edge = used[number]
             left[edge.ref] -= 1
             name = _label(scene, edge.ref)
-            rule = shorten(graph.local_derivative(node, edge.slot), 13, 240)
+            rule = shorten(local_derivative(graph, node, edge.slot), 13, 240)
             text = f"{_short(node.label)} passes its gradient to {name}"
             if rule:
                 text += f", times {rule}" if "gy" not in rule else f": {rule}"

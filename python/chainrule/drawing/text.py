@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+from chainrule.drawing.formulas import formula
 from chainrule.drawing.outline import Outline, outline
 from chainrule.drawing.scene import Box, Ref, Scene, build_scene
 from chainrule.drawing.texts import ELLIPSIS, one_line
@@ -58,7 +59,7 @@ def _cells(scene: Scene, box: Box) -> list[str]:
     port = box.ports[0] if box.ports else None
     if box.kind == "op":
         node = scene.nodes[box.node]
-        name = cut(f"{node.label} = {scene.graph.formula(node)}", _NAME)
+        name = cut(f"{node.label} = {formula(scene.graph, node)}", _NAME)
         about = ""
     elif box.kind == "module":
         path = scene.groups[int(box.key[1:])].path
