@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import fake_graph as fake
+import test_drawing_graphs as real
 from chainrule import drawing
 from chainrule.drawing.layout import layout
 from chainrule.drawing.scene import build_scene
@@ -76,6 +77,8 @@ GRAPHS: dict[str, Callable[[], Any]] = {
     "mlp": fake.mlp,
     "transformer": lambda: fake.transformer(4),
     "scalars": fake.scalar_net,
+    "real lecture": real.lecture,
+    "real transformer": real.transformer,
 }
 
 # Texts that overlap another, leave their box, or leave the drawing, in any state that is shown.

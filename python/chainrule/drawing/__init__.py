@@ -37,6 +37,13 @@ def write(graph: Any, path: str | PathLike[str]) -> None:
 
     Raises:
         ValueError: If the suffix is another one.
+
+    Example:
+        >>> with cr.Graph() as g:
+        ...     x, w = g.inputs("x w")
+        >>> cr.drawing.write(g.outputs(y=w * x), "graph.png")
+        Traceback (most recent call last):
+        ValueError: draw: the file 'graph.png' ends in '.png'; it must end in one of .svg, ...
     """
     suffix = Path(fspath(path)).suffix.lower()
     if suffix not in _WRITERS:

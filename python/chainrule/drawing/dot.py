@@ -26,6 +26,12 @@ def to_dot(graph: Any, *, fold: Any = "auto", values: bool = True) -> str:
         graph: The `Graph` to write.
         fold: Which modules are one node, as in `to_svg`.
         values: Whether values and gradients are written into the nodes.
+
+    Example:
+        >>> with cr.Graph() as g:
+        ...     x, w = g.inputs("x w")
+        >>> cr.drawing.to_dot(g.outputs(y=w * x)).splitlines()[-3:]
+        ['  "n0" -> "n2";', '  "n2" -> "out:y";', '}']
     """
     scene = build_scene(graph, fold=fold, values=values)
     flat = outline(scene)

@@ -32,6 +32,12 @@ def to_html(graph: Any, title: str = "", *, fold: Any = "auto") -> str:
 
     Returns:
         The text of one HTML file that needs no other file and no network.
+
+    Example:
+        >>> with cr.Graph() as g:
+        ...     x, w = g.inputs("x w")
+        >>> cr.drawing.to_html(g.outputs(y=w * x), "A product")[:15]
+        '<!doctype html>'
     """
     names = ", ".join(graph.output_refs)
     title = title or (f"Computation graph of {names}" if names else "Computation graph")

@@ -27,6 +27,21 @@ def to_mermaid(graph: Any, *, fold: Any = "auto", values: bool = True) -> str:
         graph: The `Graph` to write.
         fold: Which modules are one node, as in `to_svg`.
         values: Whether values and gradients are written into the nodes.
+
+    Example:
+        >>> with cr.Graph() as g:
+        ...     x, w = g.inputs("x w")
+        >>> print(cr.drawing.to_mermaid(g.outputs(y=w * x)))
+        flowchart LR
+          b0["w"]:::input
+          b1["x"]:::input
+          b2(("×"))
+          b3{{"y"}}
+          b0 --> b2
+          b1 --> b2
+          b2 --> b3
+          classDef input fill:#e9f5fd,stroke:#3a8fbf,color:#1d232b
+        <BLANKLINE>
     """
     scene = build_scene(graph, fold=fold, values=values)
     flat = outline(scene)

@@ -37,6 +37,12 @@ def to_svg(graph: Any, *, fold: Any = "auto", theme: str = "auto", values: bool 
 
     Raises:
         ValueError: If the theme is none of the three, or `fold` names a module that is not there.
+
+    Example:
+        >>> with cr.Graph() as g:
+        ...     x, w = g.inputs("x w")
+        >>> cr.drawing.to_svg(g.outputs(y=w * x))[:28]
+        '<svg xmlns="http://www.w3.or'
     """
     if theme != "auto" and theme not in THEMES:
         raise ValueError(f"draw: theme is {theme!r}; it must be 'auto', 'light' or 'dark'")

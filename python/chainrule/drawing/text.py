@@ -30,6 +30,17 @@ def to_text(graph: Any, *, fold: Any = "auto", values: bool = True) -> str:
         graph: The `Graph` to draw.
         fold: Which modules are one row, as in `to_svg`.
         values: Whether values and gradients are shown.
+
+    Example:
+        >>> with cr.Graph() as g:
+        ...     x, w = g.inputs("x w")
+        >>> for line in cr.drawing.to_text(g.outputs(y=w * x)).splitlines()[:5]:
+        ...     print("|" + line)
+        | □    w...input
+        | │ □  x...input
+        | ├─╯
+        | ●    y = ...
+        | ▶    y...output
     """
     scene = build_scene(graph, fold=fold, values=values)
     flat = outline(scene)
