@@ -40,4 +40,4 @@ def test_a_consumer_learns_xor(prefix: Path, tmp_path: Path) -> None:
     source = ROOT / "tests" / "cpp" / "consumer"
     must(cmake, "-S", source, "-B", tmp_path, *generator(), f"-DCMAKE_PREFIX_PATH={prefix}")
     must(cmake, "--build", tmp_path)
-    assert "learned XOR" in must(tmp_path / "xor")
+    assert "learned XOR" in must(tmp_path / "xor", cwd=tmp_path)

@@ -4,6 +4,7 @@
 
 #include "chainrule/autograd/annotations.h"
 #include "chainrule/core/error.h"
+#include "chainrule/graph/file.h"
 #include "chainrule/graph/formula.h"
 #include "chainrule/graph/tape.h"
 #include "dtypes.h"
@@ -263,6 +264,8 @@ void add_graph(py::module_& m) {
       .def("_scopes", &scopes_of)
       .def("_outputs", &outputs_of)
       .def("_value", &value_of)
+      .def("_save", [](const GraphObject& self, const std::string& path) { self.graph().save(path); })
+      .def("_load", [](GraphObject& self, const std::string& path) { self.set(Graph::load(path)); })
       .def("_expression",
            [](const GraphObject& self, int node) {
              return expression(formula_of_node(self.graph(), checked_node(self, node), self.labels()));

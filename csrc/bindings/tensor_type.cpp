@@ -92,6 +92,8 @@ PyObject* exception_of(ErrorKind kind) {
     case ErrorKind::index: return PyExc_IndexError;
     case ErrorKind::graph: return PyExc_RuntimeError;
     case ErrorKind::memory: return PyExc_MemoryError;
+    case ErrorKind::missing_file: return PyExc_FileNotFoundError;
+    case ErrorKind::file: return PyExc_OSError;
     default: return PyExc_ValueError;
   }
 }

@@ -1,6 +1,9 @@
 // Shapes: sizes are checked, broadcasting is NumPy's, errors name what arrived.
 #include "chainrule/core/shape.h"
 
+#include <cstdlib>
+#include <limits>
+
 #include "support.h"
 
 using namespace chainrule;
@@ -82,6 +85,12 @@ TEST_CASE("a size that is not known yet stays readable through arithmetic") {
   CHECK(size_text(unknown_size - 1) == "N - 1");
   CHECK(size_text(2 * unknown_size + 3) == "2*N + 3");
   CHECK(in_terms_of_n(28 * unknown_size - 4).at(10) == 276);
+  for (int64_t size : {std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min(), unknown_size / 2,
+                       unknown_size / 2 + 1, -unknown_size / 2 - 1}) {
+    const SizeInN n = in_terms_of_n(size);
+    CHECK(static_cast<__int128>(n.times) * unknown_size + n.plus == size);
+    CHECK(std::abs(n.plus) <= unknown_size / 2);
+  }
   CHECK(is_known(Shape{1 << 30, 7}));
   CHECK_FALSE(is_known(Shape{7, unknown_size}));
 }

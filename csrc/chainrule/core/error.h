@@ -9,8 +9,8 @@
 namespace chainrule {
 
 /// Which Python exception an error becomes: ValueError (shape, value), TypeError, IndexError, RuntimeError,
-/// MemoryError.
-enum class ErrorKind { shape, value, dtype, index, graph, memory };
+/// MemoryError, FileNotFoundError (missing_file), OSError (file: one that cannot be read or written).
+enum class ErrorKind { shape, value, dtype, index, graph, memory, missing_file, file };
 
 class Error : public std::runtime_error {
  public:

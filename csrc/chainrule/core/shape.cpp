@@ -38,7 +38,8 @@ void Shape::resize(int size, int64_t fill) {
 
 std::string size_text(int64_t size) {
   const SizeInN n = in_terms_of_n(size);
-  if (n.is_known()) return std::to_string(size);
+  // Much added to N is no batch but a size beyond all bounds, which an error must show as it came.
+  if (n.is_known() || std::abs(n.plus) > 1 << 20) return std::to_string(size);
   std::string text = n.times == 1 ? "N" : std::to_string(n.times) + "*N";
   if (n.plus) text += (n.plus < 0 ? " - " : " + ") + std::to_string(std::abs(n.plus));
   return text;

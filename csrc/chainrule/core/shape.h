@@ -65,10 +65,10 @@ struct SizeInN {
 };
 inline SizeInN in_terms_of_n(int64_t size) {
   if (size < unknown_size / 2 && size > -unknown_size / 2) return {0, size};
-  const int64_t times = (size + (size < 0 ? -unknown_size : unknown_size) / 2) / unknown_size;
-  const int64_t plus = size - times * unknown_size;
-  if (plus > 1'000'000 || plus < -1'000'000) return {0, size};
-  return {times, plus};
+  SizeInN n{size / unknown_size, size % unknown_size};  // any integer may come: no sum that could overflow
+  if (n.plus > unknown_size / 2) ++n.times, n.plus -= unknown_size;
+  if (n.plus < -unknown_size / 2) --n.times, n.plus += unknown_size;
+  return n.plus > 1'000'000 || n.plus < -1'000'000 ? SizeInN{0, size} : n;
 }
 inline bool is_known(int64_t size) { return in_terms_of_n(size).is_known(); }
 inline bool is_known(IntSpan shape) {

@@ -19,7 +19,7 @@ std::string number_text(const Tensor& value) {
 }
 
 std::string constant_text(const GraphNode& node) {
-  if (node.size) return size_text(node.size->is_integer ? node.size->integer : static_cast<int64_t>(node.size->real));
+  if (node.size) return size_text(*node.size);
   return node.value.numel() == 1 ? number_text(node.value) : "constant" + to_string(node.value.shape());
 }
 

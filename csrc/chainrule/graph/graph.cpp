@@ -56,9 +56,9 @@ std::optional<int64_t> unknown_size_in(Number number) {
 Value Graph::constant(DType dtype, Number number) {
   const Tensor value = Tensor::hollow(dtype, {}).constant(number);
   const Value added = constant(value);
-  if (unknown_size_in(number)) {
+  if (const auto size = unknown_size_in(number)) {
     nodes_.back().value = Tensor();
-    nodes_.back().size = number;
+    nodes_.back().size = size;
   }
   return added;
 }
@@ -73,7 +73,11 @@ int Graph::add_scope(GraphScope scope) {
   scopes_.push_back(std::move(scope));
   return static_cast<int>(scopes_.size()) - 1;
 }
-
+void Graph::annotate(int node, std::string name, int scope, std::string source) {
+  nodes_[node].name = std::move(name);
+  nodes_[node].scope = scope;
+  nodes_[node].source = std::move(source);
+}
 const Meta& Graph::meta(Ref ref) const { return nodes_[ref.node].outputs[ref.output]; }
 
 Ref Graph::add(const OpRow& op, const void* attributes, std::vector<Ref> inputs) {
@@ -152,8 +156,7 @@ Graph Graph::at_size(int64_t n) const {
   for (const GraphNode& node : nodes_) {
     GraphNode copy = node;
     if (node.size) {
-      const int64_t size = at(*unknown_size_in(*node.size), n);
-      copy.value = Tensor::full(node.outputs[0].dtype, {}, size);
+      copy.value = Tensor::full(node.outputs[0].dtype, {}, at(*node.size, n));
       copy.size.reset();
     }
     if (node.op) {

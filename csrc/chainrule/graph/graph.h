@@ -58,7 +58,7 @@ struct GraphNode {
   std::vector<Meta> outputs;
   std::string name;    ///< unique in the graph; empty where nobody gave one
   Tensor value;        ///< of a parameter, a constant, an input with a default
-  std::optional<Number> size;  ///< of a constant that depends on the unknown size, in place of its value
+  std::optional<int64_t> size;  ///< of a constant that depends on the unknown size, in place of its value
   int scope = -1;      ///< the module call that made it: a place in Graph::scopes
   std::string source;  ///< the user's line that made it, "train.py:12"; empty where it was not recorded
 };
@@ -86,8 +86,10 @@ class Graph {
   Ref add(const OpRow& op, const void* attributes, std::vector<Ref> inputs);
 
   void add_output(std::string name, Ref ref);  ///< fails when there is one of that name
-  int add_scope(GraphScope scope);
-  GraphNode& node(int i) { return nodes_[static_cast<size_t>(i)]; }  ///< to set its name, scope, source, value
+  int add_scope(GraphScope scope);             ///< its place in scopes()
+  /// What a node is beside its op: `scope` is a place in scopes(), or -1.
+  void annotate(int node, std::string name, int scope = -1, std::string source = {});
+  GraphNode& node(int i) { return nodes_[static_cast<size_t>(i)]; }  ///< to set its name or value
 
   const std::vector<GraphNode>& nodes() const { return nodes_; }
   const std::vector<GraphScope>& scopes() const { return scopes_; }
@@ -106,7 +108,11 @@ class Graph {
   /// A graph of these gradients as its outputs, by name, with the same inputs. Fails where there is no gradient.
   Graph gradients(Ref of, std::span<const Ref> wrt, std::span<const std::string> names) const;
 
+  void save(const std::string& path) const;     ///< graph/file.h
+  static Graph load(const std::string& path);  ///< graph/file.h
+
  private:
+  friend class GraphReader;
   std::vector<char> depends_on(std::span<const Ref> roots, int last) const;
   Graph without_unused() const;
 

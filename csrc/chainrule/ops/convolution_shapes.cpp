@@ -112,7 +112,10 @@ Meta Conv2dInput::infer(const Meta& gy, const Meta& weight) const {
     fail(ErrorKind::shape, info.name,
          "gy has shape " + to_string(gy.shape) + ", weight has shape " + to_string(weight.shape),
          "gy must be (n, out, h, w) or (out, h, w), and weight (out, in / groups, kh, kw)");
-  const Shape x = with_image(gy.shape, weight.shape[1] * std::max<int64_t>(1, groups), size);
+  int64_t channels = 0;
+  if (__builtin_mul_overflow(weight.shape[1], std::max<int64_t>(1, groups), &channels))
+    fail(ErrorKind::value, info.name, "groups is " + std::to_string(groups), "the channels of x must fit in 64 bits");
+  const Shape x = with_image(gy.shape, channels, size);
   const ConvolutionGeometry g = checked_geometry(x, weight.shape, options(), info.name);
   const Shape expected = with_image(x, weight.shape[0], g.result);
   if (!same(gy.shape, expected))

@@ -158,7 +158,8 @@ Meta Cat::infer(Args<Meta> tensors) const {
     if (!fits)
       fail(ErrorKind::shape, info.name, "shapes " + to_string(tensors[0].shape) + " and " + to_string(x.shape),
            "all sizes but those of dim " + std::to_string(at) + " must be equal");
-    y.shape[at] += x.shape[at];
+    if (__builtin_add_overflow(y.shape[at], x.shape[at], &y.shape[at]))
+      fail(ErrorKind::memory, info.name, "sizes of dim " + std::to_string(at), "their sum must fit in 64 bits");
   }
   checked_numel(y.shape, size_of(y.dtype), info.name);
   return y;

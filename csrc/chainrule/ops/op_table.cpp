@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <new>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "chainrule/ops/functional.h"
 #include "chainrule/ops/op_rules.h"
@@ -109,6 +112,21 @@ constexpr OpRow row_of() {
   return row;
 }
 
+// Characters to insert, remove or replace to make one name the other (Levenshtein's distance).
+size_t edits_between(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i] != b[j]);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, diagonal + 1, row[j] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
 template <class List>
 struct Table;
 template <class... Ops>
@@ -121,9 +139,15 @@ struct Table<OpList<Ops...>> {
 std::span<const OpRow> op_table() { return Table<AllOps>::rows; }
 
 const OpRow& op_named(std::string_view name) {
-  for (const OpRow& row : op_table())
+  const OpRow* nearest = nullptr;
+  size_t least = 0;
+  for (const OpRow& row : op_table()) {
     if (name == row.info->name) return row;
-  fail(ErrorKind::value, "op", "'" + std::string(name) + "'", "it must be the name of an op of chainrule");
+    const size_t distance = edits_between(name, row.info->name);
+    if (!nearest || distance < least) nearest = &row, least = distance;
+  }
+  fail(ErrorKind::value, "op", "'" + std::string(name) + "'", "it must be the name of an op of chainrule",
+       "the nearest is '" + std::string(nearest->info->name) + "'");
 }
 
 bool install_ops() {

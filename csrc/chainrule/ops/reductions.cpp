@@ -65,7 +65,7 @@ Meta Var::infer(const Meta& x) const {
   return {x.dtype, reduced(x.shape, dim, keepdim, info.name)};
 }
 double Var::degrees_of_freedom(IntSpan shape) const {
-  return static_cast<double>(std::max<int64_t>(0, reduced_count(shape, dim, info.name) - correction));
+  return std::max(0.0, static_cast<double>(reduced_count(shape, dim, info.name)) - static_cast<double>(correction));
 }
 // Two passes: the mean first, then the squares of what is left, which keeps small variances of large values exact.
 void Var::forward(const Tensor& x, Tensor& y) const {

@@ -154,7 +154,10 @@ Meta EmbedSlice::infer(const Meta& x) const {
   Meta y = x;
   const int at = normalize_dim(dim, x.shape.size(), info.name);
   const int64_t length = x.shape.empty() ? 0 : x.shape[at];
-  if (x.shape.empty() || start < 0 || step < 1 || size < 0 || (length && start + (length - 1) * step >= size))
+  int64_t last = 0;  // a step from a file may be any number
+  const bool overflows =
+      length && (__builtin_mul_overflow(length - 1, step, &last) || __builtin_add_overflow(last, start, &last));
+  if (x.shape.empty() || start < 0 || start > size || step < 1 || overflows || (length && last >= size))
     fail(ErrorKind::shape, info.name,
          "x of shape " + to_string(x.shape) + " from " + std::to_string(start) + " in steps of " +
              std::to_string(step) + " along dim " + std::to_string(at) + " of size " + std::to_string(size),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from chainrule import _C
 from chainrule._C import Tensor
 from chainrule.graphs.names import ModuleNamer, module_names, named_tensors
@@ -187,6 +189,54 @@ class Graph(_C.Graph):
             return f"<Graph with inputs {list(self._placeholders)}, not assembled yet>"
         inputs = [node.label for node in self.nodes if node.kind == "input"]
         return f"<Graph of {len(self)} nodes: {', '.join(inputs)} -> {', '.join(self.output_refs)}>"
+
+    # ---- files ----
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes structure, attributes, names and parameters to one file, which holds no code.
+
+        Args:
+            path: Where to; by custom it ends in ".crg". It is a safetensors file, so that other
+                tools can read the weights.
+
+        Raises:
+            OSError: The file cannot be written.
+            RuntimeError: The graph has no outputs yet.
+
+        Source: csrc/chainrule/graph/FORMAT.md.
+        """
+        if not self.output_refs:
+            raise RuntimeError("save: a graph without outputs; say outputs(L=...) first")
+        self._save(os.fspath(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Graph:
+        """Reads what `save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            A graph that runs forward and backward with the same bits.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            OSError: The file cannot be read.
+            ValueError: The file is no graph, is damaged, or is of a later version. Nothing large
+                is allocated before that is known.
+
+        Example:
+            >>> import tempfile
+            >>> with cr.Graph() as g:
+            ...     x, w = g.inputs("x w")
+            >>> with tempfile.NamedTemporaryFile(suffix=".crg") as file:
+            ...     g.outputs(y=w * x).save(file.name)
+            ...     cr.Graph.load(file.name).forward(x=2, w=3)
+            {'y': tensor(6.)}
+        """
+        result = cls()
+        result._load(os.fspath(path))
+        return result
 
     # ---- differentiating ----
 
