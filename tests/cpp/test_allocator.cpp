@@ -1,6 +1,8 @@
 // The allocator: alignment, reuse, blocks that change threads, the count of live tensors.
 #include "chainrule/core/allocator.h"
 
+#include <malloc.h>
+
 #include <cstring>
 #include <limits>
 #include <new>
@@ -55,6 +57,16 @@ TEST_CASE("more memory than there is") {
   const std::string text = chainrule::testing::message_of([] { zeros(Shape{int64_t{1} << 57}); }, ErrorKind::memory);
   CHECK(chainrule::testing::contains(text, "bytes for shape (144115188075855872,)"));
 }
+
+#if __GLIBC_PREREQ(2, 33)  // mallinfo2
+TEST_CASE("a thread that has ended leaves no memory behind") {
+  const auto use_a_tensor = [] { std::thread([] { zeros(Shape{3}); }).join(); };
+  for (int i = 0; i < 10; ++i) use_a_tensor();
+  const size_t before = mallinfo2().uordblks;
+  for (int i = 0; i < 200; ++i) use_a_tensor();
+  CHECK(mallinfo2().uordblks < before + 200 * sizeof(SmallBlocks) / 2);
+}
+#endif
 
 TEST_CASE("live tensors are counted over all threads") {
   const int64_t before = live_tensors();

@@ -1,6 +1,7 @@
 #include "chainrule/core/allocator.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -48,7 +49,7 @@ MemoryStats sum_over_threads(const Registry& shared) {
     sum.bytes_cached += thread->buffers_bytes.get();
     sum.allocations += thread->allocations.get();
     sum.cache_hits += thread->cache_hits.get();
-    sum.live_tensors += thread->live_tensors;
+    sum.live_tensors += thread->live_tensors.get();
   }
   return sum;
 }
@@ -263,7 +264,7 @@ void SmallBlocks::retire() {
   shared.ended.bytes_in_use += bytes_in_use.get();
   shared.ended.allocations += allocations.get();
   shared.ended.cache_hits += cache_hits.get();
-  shared.ended.live_tensors += live_tensors;
+  shared.ended.live_tensors += live_tensors.get();
   for (size_t i = 0; i < class_count; ++i) {
     while (Free* block = heads[i]) {
       heads[i] = block->next;
@@ -275,14 +276,23 @@ void SmallBlocks::retire() {
 
 [[gnu::tls_model("initial-exec")]] thread_local constinit SmallBlocks* blocks_of_this_thread = nullptr;
 
+// Not by the destructor of a thread_local: others run after it, and may free tensors. What a later key's destructor
+// does finds new lists, and the system calls us again for these.
 SmallBlocks& make_small_blocks() {
-  // The lists themselves stay: what is destroyed after this, while the thread ends, still finds them.
-  struct Retire {
-    SmallBlocks* blocks;
-    ~Retire() { blocks->retire(); }
-  };
-  thread_local const Retire at_exit{blocks_of_this_thread = new SmallBlocks};
-  return *at_exit.blocks;
+  static const pthread_key_t at_end_of_thread = [] {
+    pthread_key_t key;
+    const auto end = [](void* of_this_thread) {
+      blocks_of_this_thread = nullptr;
+      auto* const blocks = static_cast<SmallBlocks*>(of_this_thread);
+      blocks->retire();
+      delete blocks;
+    };
+    if (pthread_key_create(&key, end) != 0) throw std::bad_alloc();
+    return key;
+  }();
+  blocks_of_this_thread = new SmallBlocks;
+  pthread_setspecific(at_end_of_thread, blocks_of_this_thread);  // should it fail, the lists outlive the thread
+  return *blocks_of_this_thread;
 }
 
 void* refill_small(SmallBlocks& blocks, size_t size_class) {

@@ -21,6 +21,8 @@ class ThreadCounter {
   int64_t get() const { return value_.load(std::memory_order_relaxed); }
   void set(int64_t value) { value_.store(value, std::memory_order_relaxed); }
   void add(int64_t value) { set(get() + value); }
+  void operator++() { add(1); }
+  void operator--() { add(-1); }
 
  private:
   std::atomic<int64_t> value_{0};
@@ -32,7 +34,7 @@ struct SmallBlocks {
     Free* next;
   };
   Free* heads[small_limit / small_step + 1] = {};
-  int64_t live_tensors = 0;  ///< created minus destroyed on this thread; only the sum over threads means anything
+  ThreadCounter live_tensors;  ///< created minus destroyed on this thread; only the sum over threads means anything
 
   Free* buffers[front_classes] = {};  ///< freed buffers, used again without a lock
   ThreadCounter buffers_bytes;        ///< in those lists
