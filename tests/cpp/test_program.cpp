@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "chainrule/autograd/engine.h"
+#include "chainrule/core/allocator.h"
 #include "chainrule/graph/tape.h"
 #include "chainrule/ops/functional.h"
 #include "support.h"
