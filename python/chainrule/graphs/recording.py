@@ -78,7 +78,8 @@ def trace(fn: Callable[..., Any], *example_inputs: object, names: list[str] | No
     from chainrule.nn.module import Module
 
     examples = [_C.as_tensor(example) for example in example_inputs]
-    with Graph() as found:
+    found = Graph()
+    with source_lines():
         inputs = [
             found.input(name, example.shape, example.dtype)
             for name, example in zip(names or _names_of(fn, len(examples)), examples, strict=True)
