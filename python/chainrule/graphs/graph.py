@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Graph(Drawable, _C.Graph):
     """A computation graph: nodes of (op, attributes, inputs), which can be run in both directions.
 
-    Assembled inside a `with` block, from placeholders that ops and modules take like tensors: shapes
-    and dtypes are inferred at each line, so a mismatch is an error there, before any number exists.
+    Assembled inside a `with` block, from placeholders that ops and modules take like tensors:
+    shapes and dtypes are inferred at each line, so a mismatch is an error there, before any number
+    exists. Results are called by the variables that hold them where the block ends.
     `cr.graph(loss)` and `cr.trace(fn, ...)` give the same kind of graph.
 
     Example:
