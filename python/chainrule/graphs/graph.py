@@ -6,6 +6,7 @@ import os
 
 from chainrule import _C
 from chainrule._C import Tensor
+from chainrule.graphs import reading
 from chainrule.graphs.names import ModuleNamer, module_names, named_tensors
 from chainrule.graphs.nodes import GraphNode
 
@@ -42,6 +43,7 @@ class Graph(_C.Graph):
         self._placeholders: dict[str, Tensor] = {}
         self._nodes_read: tuple[GraphNode, ...] | None = None
         self._lines_before = False
+        self._steps_begun = 0
 
     # ---- assembling ----
 
@@ -180,6 +182,19 @@ class Graph(_C.Graph):
             ref: (node id, output number), or the name of a node or output.
         """
         return self._gradient(*((self.node(ref).id, 0) if isinstance(ref, str) else ref))
+
+    # ---- the mathematics of it ----
+
+    formula = reading.formula
+    local_derivative = reading.local_derivative
+    forward_steps = reading.forward_steps
+    backward_steps = reading.backward_steps
+    explain = reading.explain
+
+    def _label(self, ref: Ref) -> str:
+        """What to call an output of a node: outputs after the first as in Python, "max[1]"."""
+        label = self.nodes[ref[0]].label
+        return f"{label}[{ref[1]}]" if ref[1] else label
 
     def __len__(self) -> int:
         return len(self.nodes)
