@@ -180,9 +180,9 @@ void Program::backward(Ref of, std::span<const int> wrt, const Tensor& seed, boo
 }
 
 std::vector<Tensor> Program::run_node_backward(int node) {
-  if (gradients_.empty())
+  if (gradients_.empty() || !keep_)
     fail(ErrorKind::graph, "backward_steps", "a node of a pass that is over",
-         "a forward pass forgets the gradients of the one before", "begin again");
+         "another forward or backward forgets the gradients of the one before", "begin again");
   const GradMode unrecorded(false);
   std::vector<Tensor> shown(graph_.nodes()[static_cast<size_t>(node)].inputs.size());
   backward_of(node, &shown);

@@ -150,7 +150,7 @@ def _explain_node_by_node(
         for edge in by_used[id]:
             name = gradient_of(to.of, _called(between, edge.user, to))
             first = [name] if edge.user != between.of else []
-            symbols.append([*first, *(factor.symbols() for factor in edge.factors)])
+            symbols.append([*first, *(factor.symbols(is_short=True) for factor in edge.factors)])
             if has_run:
                 numbers.append([_number(gradients[edge.user]), *_numbers([edge])])
                 total += gradients[edge.user] * edge.value()

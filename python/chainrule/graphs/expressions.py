@@ -221,6 +221,12 @@ def as_latex(expression: Expression | None) -> str:
     return Latex()(expression) if expression else ""
 
 
+def derivative_name(of: str, by: str) -> str:
+    """Returns what a derivative is called, "dL/dw2"; what is no plain name is in parentheses."""
+    text = Text()
+    return f"d{text(('label', of), TIGHTEST)}/d{text(('label', by), TIGHTEST)}"
+
+
 def substituted(expression: Expression, by: dict[str, Expression]) -> Expression:
     """Returns a formula in which some labels, those in `by`, are formulas."""
     if expression[0] == "label":

@@ -113,8 +113,9 @@ def _summed_to_shape(between: Between, node: GraphNode, k: int, gradient: Expres
         return gradient
     extra = len(large) - len(small)
     added = [d for d in range(len(large)) if d < extra or small[d - extra] != large[d]]
-    dims = () if len(added) == len(large) else tuple(added)
-    return ("sum_over", {"dim": dims}, gradient)
+    if small == ():
+        return ("sum", {"dim": (), "keepdim": False}, gradient)
+    return ("sum_over", {"dim": tuple(added)}, gradient)
 
 
 def _with_upstream(rule: Expression, gradient: Expression) -> Expression:

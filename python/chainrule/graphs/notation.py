@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from chainrule.graphs.expressions import LEAVES, LOOSEST, TIGHTEST, Latex, Text, is_transpose
+from chainrule.graphs.expressions import (
+    LEAVES,
+    LOOSEST,
+    TIGHTEST,
+    Latex,
+    Text,
+    is_transpose,
+    labels_in,
+)
 from chainrule.graphs.latex_names import latex_name
 
 TYPE_CHECKING = False
@@ -76,9 +84,9 @@ class Notation(Text):
             return x[0] != "number" and x[1] in self._tensors
         attributes = x[1]
         if x[0] == "gradient":
-            return attributes["by"] in self._tensors
+            return bool(attributes["by"] in self._tensors)
         if "shape" in attributes:
-            return attributes["shape"] != ()
+            return bool(attributes["shape"] != ())
         if x[0] in ("sum", "mean") and not attributes["keepdim"] and attributes["dim"] == ():
             return False
         return x[0] in ("sum_over", "rule") or any(map(self.is_tensor, x[2:]))
@@ -110,7 +118,7 @@ class Notation(Text):
         if self.is_tensor(a) and self.is_tensor(b):
             return self(a, BY_ELEMENT) + self.by_element + self(b, BY_ELEMENT), BY_ELEMENT
         left, right = self(a, PRODUCT), self(b, PRODUCT if b[0] == "mul" else PRODUCT + 1)
-        is_near = a[0] == "number" and b[0] != "number" and right.startswith(("(", r"\left("))
+        is_near = a[0] == "number" and labels_in(b) and right.startswith(("(", r"\left("))
         return left + ("" if is_near else self.dot) + right, PRODUCT
 
     def write_matmul(self, _: dict[str, Any], a: Expression, b: Expression) -> tuple[str, float]:
@@ -146,7 +154,10 @@ class Notation(Text):
             inner = ("div", {}, x[2][2], x[3])
         if self.is_tensor(inner):
             return None
-        return f"{self(inner, PRODUCT)}{self.dot}{self.ones(attributes['shape'])}", PRODUCT
+        ones = self.ones(attributes["shape"])
+        if inner == ("number", "1"):
+            return ones, TIGHTEST
+        return f"{self(inner, PRODUCT)}{self.dot}{ones}", PRODUCT
 
     def ones(self, shape: tuple[int, ...]) -> str:
         """A tensor of ones."""

@@ -32,8 +32,14 @@ class Factor:
         value = local_value(graph, graph.nodes[node], k)
         self.value: float | None = None if value is None else value.item()
 
-    def symbols(self) -> Expression:
-        """The derivative, with what it is taken by written out if that is used nowhere else."""
+    def symbols(self, is_short: bool = False) -> Expression:
+        """The derivative, with what it is taken by written out if that is used nowhere else.
+
+        Args:
+            is_short: With the labels of all nodes instead.
+        """
+        if is_short:
+            return self._raw
         node = self._graph.nodes[self.by]
         named = {}
         if node.op and node.name and self._between.uses[self.by] == 1:

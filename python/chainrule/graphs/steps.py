@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from chainrule import _C
 from chainrule.grad_mode import enable_grad
-from chainrule.graphs.expressions import as_text, substituted
+from chainrule.graphs.expressions import as_text, derivative_name, substituted
 from chainrule.graphs.numbers import as_data, number_expression, short
 
 TYPE_CHECKING = False
@@ -164,7 +164,8 @@ class BackwardStep:
         }
 
     def __str__(self) -> str:
-        lines = [f"d{self.of}/d{self.name} = {short(self.upstream)}, {self.name} = {self.formula}"]
+        gy = derivative_name(self.of, self.name)
+        lines = [f"{gy} = {short(self.upstream)}, {self.name} = {self.formula}"]
         for to in self.contributions:
             text = f"    to {to.name}: {self._product(to)} = {short(to.value)}"
             if to.sum is not None:
@@ -177,7 +178,7 @@ class BackwardStep:
             return to.local_derivative or f"the rule of {self.op}"
         upstream, local = short(self.upstream), short(to.local_value)
         words = to.local_derivative if to.local_derivative.isalnum() else f"({to.local_derivative})"
-        symbols = f"d{self.of}/d{self.name} * {words}"
+        symbols = f"{derivative_name(self.of, self.name)} * {words}"
         if self.upstream.ndim or to.local_value.ndim:
             return symbols
         local = f"({local})" if local.startswith("-") else local
@@ -212,12 +213,13 @@ def backward_steps(graph: Graph, of: str | None, gradient: Any) -> Iterator[Back
     for id in order:
         node = graph.nodes[id]
         turn.check()
+        values = graph._run_node_backward(id)
         arrived = (graph._gradient(id, k) for k in range(node.outputs))
         upstream = next((value for value in arrived if value is not None), None)
         if upstream is None:  # its consumers had no gradient for it
             continue
         step = BackwardStep(graph, node, name, upstream)
-        for k, value in enumerate(graph._run_node_backward(id)):
+        for k, value in enumerate(values):
             if value is None:
                 continue
             to = Contribution(graph, node, k, value)
