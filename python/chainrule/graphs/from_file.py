@@ -32,6 +32,7 @@ def load_graph(spec: str) -> Graph:
 
     Example:
         >>> import tempfile
+        >>> from chainrule.graphs.from_file import load_graph
         >>> with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
         ...     print("import chainrule as cr", file=file)
         ...     print("w = cr.tensor(2., requires_grad=True)", file=file)
