@@ -44,8 +44,8 @@ def graph(*results: Tensor, names: Mapping[str, object] | None = None) -> Graph:
             raise TypeError(f"graph: a {type(result).__name__}; it must be a Tensor")
         if result.grad_fn is None:
             raise RuntimeError(
-                "graph: a tensor that was computed without recording; a graph is read off the tape; "
-                "compute it from tensors with requires_grad=True, outside of no_grad()"
+                "graph: a tensor that was computed without recording; a graph is read off the "
+                "tape; compute it from tensors with requires_grad=True, outside of no_grad()"
             )
     found = Graph()
     found._read_list([("", result) for result in results], names or {})
@@ -78,7 +78,8 @@ def trace(fn: Callable[..., Any], *example_inputs: object, names: list[str] | No
     from chainrule.nn.module import Module
 
     examples = [_C.as_tensor(example) for example in example_inputs]
-    with Graph() as found:
+    found = Graph()
+    with source_lines():
         inputs = [
             found.input(name, example.shape, example.dtype)
             for name, example in zip(names or _names_of(fn, len(examples)), examples, strict=True)
@@ -92,8 +93,8 @@ def trace(fn: Callable[..., Any], *example_inputs: object, names: list[str] | No
         outputs = list(result.items())
     else:
         raise TypeError(
-            f"trace: fn returned a {type(result).__name__}; it must be a Tensor, or a tuple, list or "
-            "dict of them"
+            f"trace: fn returned a {type(result).__name__}; it must be a Tensor, or a tuple, list "
+            "or dict of them"
         )
     module = {type(fn).__name__.lower(): fn} if isinstance(fn, Module) else _closure_of(fn)
     found._read_list(outputs, module)
