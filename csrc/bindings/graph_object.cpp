@@ -2,6 +2,8 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "chainrule/autograd/annotations.h"
 #include "chainrule/core/error.h"
 #include "chainrule/graph/file.h"
@@ -179,7 +181,7 @@ py::dict outputs_of(const GraphObject& self) {
   return outputs;
 }
 
-// A formula as nested tuples: ("label", text), ("number", text) or (op, attributes, arguments...).
+// A formula as nested tuples: ("label", text), ("number", text), ("upstream", "gy") or (op, attributes, arguments...).
 py::object expression(const Formula& formula) {
   if (formula.root.node < 0) return py::none();
   const std::vector<std::string> labels = labels_of(formula.graph);
@@ -187,7 +189,9 @@ py::object expression(const Formula& formula) {
   for (size_t i = 0; i < made.size(); ++i) {
     const GraphNode& node = formula.graph.nodes()[i];
     if (!node.op) {
-      made[i] = py::make_tuple(node.kind == NodeKind::constant ? "number" : "label", labels[i]);
+      const bool is_upstream = std::ranges::count(formula.upstream, static_cast<int>(i)) > 0;
+      const char* kind = node.kind == NodeKind::constant ? "number" : is_upstream ? "upstream" : "label";
+      made[i] = py::make_tuple(kind, labels[i]);
       continue;
     }
     py::list parts;

@@ -250,12 +250,19 @@ void begin_forward(py::object object, const py::dict& feeds) {
     keywords[k++] = name;
     values.push_back(value.ptr());
   }
-  feed(self, values.data(), keywords.ptr()).begin_forward();
+  Program& program = feed(self, values.data(), keywords.ptr());
+  program.begin_forward();
+  program.forget_results();
 }
 
 void run_node(GraphObject& self, int node) {
   const GraphObject::Running running(self);
-  self.last("forward_steps").run_node(node);
+  Program& program = self.last("forward_steps");
+  for (Ref x : program.graph().nodes().at(static_cast<size_t>(node)).inputs)
+    if (!program.value(x))
+      fail(ErrorKind::graph, "forward_steps", "a node before its inputs",
+           "nodes run after what they are computed from");
+  program.run_node(node);
 }
 
 // The nodes that backward will visit, in its order.

@@ -191,6 +191,13 @@ PyObject* op_names(const Arguments&) {
   return names.release().ptr();
 }
 
+// How a formula writes an op, (operator or None, its precedence), and whether it works element by element.
+py::tuple op_facts(const std::string& name) {
+  for (const OpRow& row : op_table())
+    if (row.info->name == name) return py::make_tuple(row.info->infix, row.info->precedence, row.elementwise);
+  throw py::key_error(name);
+}
+
 constexpr Function table[] = {
     {"op_names() -> list[str]", R"(Names of all ops, in the order of their ids.
 
@@ -215,6 +222,7 @@ void add_ops(py::module_& m) {
   m.attr("ops") = py::handle(reinterpret_cast<PyObject*>(&PyType_Type))("ops", py::tuple(), names);
   add_table<table>(m);
   m.attr("__all__").attr("remove")("op_names");
+  m.def("_op_facts", &op_facts);
 }
 
 }  // namespace chainrule::python

@@ -24,7 +24,7 @@ std::string user_line() {
     auto* at = reinterpret_cast<PyFrameObject*>(frame.ptr());
     const py::object code = owned(reinterpret_cast<PyObject*>(PyFrame_GetCode(at)));
     const std::string file = code.attr("co_filename").cast<std::string>();
-    if (!file.starts_with(package_folder()))
+    if (!file.starts_with(package_folder()) && !file.starts_with("<frozen"))  // python -m has lines of its own
       return file.substr(file.rfind('/') + 1) + ":" + std::to_string(PyFrame_GetLineNumber(at));
     frame = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetBack(at)));
   }

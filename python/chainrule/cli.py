@@ -14,7 +14,9 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import NoReturn
+    from typing import NoReturn, TypeAlias
+
+    Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 _PROG = "python -m chainrule"
 
@@ -56,7 +58,7 @@ def _learning_rate(text: str) -> float:
 
 
 def _parser() -> _Parser:
-    from chainrule import __version__, demo
+    from chainrule import __version__
 
     parser = _Parser(
         prog=_PROG,
@@ -65,7 +67,18 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"chainrule {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", parser_class=_Parser)
-    run = commands.add_parser(
+    for add, run in _COMMANDS:
+        add(commands).set_defaults(run=run)
+    return parser
+
+
+# ---- demo ----
+
+
+def _add_demo(commands: Commands) -> argparse.ArgumentParser:
+    from chainrule import demo
+
+    parser = commands.add_parser(
         "demo",
         allow_abbrev=False,
         help="differentiate the lecture's graph, then train a model on handwritten digits",
@@ -74,33 +87,86 @@ def _parser() -> _Parser:
         "The same seed gives the same bits.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    run.add_argument(
+    parser.add_argument(
         "--epochs", type=_integer(1, 100_000), default=30, help="passes over the training images"
     )
-    run.add_argument(
+    parser.add_argument(
         "--batch-size",
         type=_integer(1, demo.TRAINING_IMAGES),
         default=32,
         help="images in each step",
     )
     rates = ", ".join(f"{rate} for {name}" for name, rate in demo.LEARNING_RATES.items())
-    run.add_argument(
+    parser.add_argument(
         "--lr",
         type=_learning_rate,
         default=argparse.SUPPRESS,
         help=f"learning rate (default: {rates})",
     )
-    run.add_argument(
+    parser.add_argument(
         "--optimizer", choices=list(demo.LEARNING_RATES), default="sgd", help="how to step"
     )
-    run.add_argument(
+    parser.add_argument(
         "--seed",
         type=_integer(0, 2**63 - 1),
         default=0,
         help="of the initial weights and the order of the images; the held-out images never change",
     )
-    run.add_argument("--quiet", action="store_true", help="print the result only")
+    parser.add_argument("--quiet", action="store_true", help="print the result only")
     return parser
+
+
+def _run_demo(options: argparse.Namespace) -> None:
+    from chainrule import demo
+
+    demo.run(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        lr=getattr(options, "lr", None),
+        optimizer=options.optimizer,
+        seed=options.seed,
+        quiet=options.quiet,
+    )
+
+
+# ---- step ----
+
+
+def _add_step(commands: Commands) -> argparse.ArgumentParser:
+    from chainrule import stepper
+
+    parser = commands.add_parser(
+        "step",
+        allow_abbrev=False,
+        help="step through a graph, one node at a time",
+        description="Steps through a graph, forward and then backward, one node at a time.",
+        epilog=f"commands, read from stdin:\n{stepper.HELP}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "graph",
+        nargs="?",
+        metavar="FILE.py[:name]",
+        help="a Python file, which is run, and the name of a Graph in it or of a Tensor with a "
+        "history (default: its only Graph); the lecture's graph if left out",
+    )
+    parser.add_argument(
+        "--of", metavar="NAME", help="the output to differentiate (default: the first)"
+    )
+    parser.add_argument("--json", action="store_true", help="print all steps as JSON")
+    return parser
+
+
+def _run_step(options: argparse.Namespace) -> None:
+    from chainrule import stepper
+    from chainrule.graphs.from_file import load_graph
+    from chainrule.lecture import lecture_graph
+
+    graph = lecture_graph() if options.graph is None else load_graph(options.graph)
+    stepper.run(graph, of=options.of, as_json=options.json)
+
+
+_COMMANDS = ((_add_demo, _run_demo), (_add_step, _run_step))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,16 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        from chainrule import demo
-
-        demo.run(
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            lr=getattr(options, "lr", None),
-            optimizer=options.optimizer,
-            seed=options.seed,
-            quiet=options.quiet,
-        )
+        options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"{_PROG} {options.command}: interrupted", file=sys.stderr)

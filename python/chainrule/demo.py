@@ -1,8 +1,7 @@
 """The demo: the lecture's graph, node by node, and a model trained on handwritten digits.
 
-The tables are read off the recorded graph, by walking it from the loss; nothing in them is written
-here. What goes to stdout depends on the options only; the progress bar, which shows times, goes to
-stderr.
+The tables are read off the graph; nothing in them is written here. What goes to stdout depends on
+the options only; the progress bar, which shows times, goes to stderr.
 """
 
 from __future__ import annotations
@@ -11,13 +10,15 @@ import math
 import zlib
 
 from chainrule import nn, optim
-from chainrule._C import Tensor, manual_seed, randperm, tensor
+from chainrule._C import Tensor, manual_seed, randperm
 from chainrule.datasets import digits
 from chainrule.grad_mode import no_grad
+from chainrule.graphs.expressions import derivative_name
+from chainrule.lecture import TEXT, lecture_graph
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chainrule._C import Node
+    from chainrule.graphs.graph import Graph
 
 LEARNING_RATES = {"sgd": 0.1, "adam": 0.005}
 """The optimizers of the demo and their default learning rates."""
@@ -71,96 +72,50 @@ def run(
 
 def lecture() -> str:
     """Returns the tables of the lecture's regression graph, forward and backward."""
-    x, w1, b1, w2, b2, y = (tensor(v, requires_grad=True) for v in (3.0, 5.0, 2.0, 2.0, 3.0, 40.0))
-    product1 = w1 * x
-    h = product1 + b1
-    product2 = w2 * h
-    y_hat = product2 + b2
-    r = y_hat - y
-    loss = r**2
-    names = {"x": x, "w1": w1, "b1": b1, "w2": w2, "b2": b2, "y": y}
-    names |= {"w1*x": product1, "h": h, "w2*h": product2, "y_hat": y_hat, "r": r, "L": loss}
-    for result in (product1, h, product2, y_hat, r, loss):
-        result.retain_grad()
-    loss.backward(retain_graph=True)
-    forward, backward = graph_tables(loss, names)
+    graph = lecture_graph()
+    graph.backward("L")
+    forward, backward = graph_tables(graph, "L")
     return (
-        "The lecture's graph: y_hat = w2*(w1*x + b1) + b2, L = (y_hat - y)**2\n\n"
+        f"The lecture's graph: {TEXT}\n\n"
         f"Forward: every node after its inputs.\n\n{forward}\n\n"
         f"Backward: every node after those that use it.\n\n{backward}"
     )
 
 
-def graph_tables(root: Tensor, names: dict[str, Tensor]) -> tuple[str, str]:
-    """Returns two tables of the graph that computed `root`, whose backward has run.
+def graph_tables(graph: Graph, of: str) -> tuple[str, str]:
+    """Returns two tables of a graph of scalars that has run in both directions.
 
     Args:
-        root: A result, of shape ().
-        names: The tensors of the graph by name, each of shape (), each with its gradient.
+        graph: The graph.
+        of: The name of the output that backward ran from.
 
     Returns:
         The forward table: the nodes, each after its inputs, with op, inputs and value. The backward
         table: the nodes, each after those that use it, with its gradient and where that comes from.
     """
-    nodes = _inputs_first(root.grad_fn)
-    labels = [_label(node, names) for node in nodes]
-    inputs = [
+    nodes = [node for node in graph.nodes if node.kind != "constant"]
+    inputs = {node.id: [graph.nodes[id].label for id, _ in node.inputs] for node in nodes}
+    forward = [
         [
-            "constant" if source is None else _label(source, names)
-            for source, _ in node.next_functions
+            node.label,
+            node.op or "leaf",
+            ", ".join(inputs[node.id]),
+            _value(graph.value((node.id, 0))),
         ]
         for node in nodes
     ]
-    forward = [
-        [
-            label,
-            "leaf" if node.variable is not None else node.name,
-            ", ".join(sources),
-            _value(names[label]),
-        ]
-        for node, label, sources in zip(nodes, labels, inputs, strict=True)
-    ]
-    users: dict[str, list[str]] = {label: [] for label in labels}
-    for label, sources in zip(labels, inputs, strict=True):
-        for source in sources:
-            if source in users:
-                users[source].append(label)
-    top = labels[-1]
     backward = [
-        [f"d{top}/d{_operand(label)}", ", ".join(users[label]), _value(names[label].grad)]
-        for label in reversed(labels)
+        [
+            derivative_name(of, node.label),
+            ", ".join(user.label for user in nodes if node.label in inputs[user.id]),
+            _value(graph.gradient((node.id, 0))),
+        ]
+        for node in reversed(nodes)
     ]
     return (
         _table(["name", "op", "inputs", "value"], forward),
         _table(["gradient", "comes from", "value"], backward),
     )
-
-
-def _inputs_first(root: Node | None) -> list[Node]:
-    """Returns the nodes below `root` and `root`, each once, after its inputs. Without recursion."""
-    order: list[Node] = []
-    stack = [(root, False)]
-    while stack:
-        node, inputs_done = stack.pop()
-        if node is None or node in order:
-            continue
-        if inputs_done:
-            order.append(node)
-        else:
-            stack.append((node, True))
-            stack += [(source, False) for source, _ in reversed(node.next_functions)]
-    return order
-
-
-def _label(node: Node, names: dict[str, Tensor]) -> str:
-    for name, value in names.items():
-        if value is node.variable or (value.grad_fn is not None and value.grad_fn == node):
-            return name
-    raise KeyError(f"graph_tables: the node {node.name} has no name")
-
-
-def _operand(label: str) -> str:
-    return label if label.isidentifier() else f"({label})"
 
 
 def _value(value: Tensor | None) -> str:

@@ -14,7 +14,10 @@ namespace {
 std::string number_text(const Tensor& value) {
   if (!is_floating(value.dtype())) return std::to_string(value.item_integer());
   char text[32];
-  const auto end = std::to_chars(text, text + sizeof text, value.item()).ptr;
+  const double number = value.item();
+  const auto end = value.dtype() == DType::float32
+                       ? std::to_chars(text, text + sizeof text, static_cast<float>(number)).ptr
+                       : std::to_chars(text, text + sizeof text, number).ptr;
   return {text, end};
 }
 
@@ -75,6 +78,12 @@ std::vector<std::string> labels_of(const Graph& graph) {
 
 namespace {
 
+// Outputs after the first are told apart as in Python: "max[1]".
+std::string output_label(const std::vector<std::string>& labels, Ref ref) {
+  const std::string& label = labels[static_cast<size_t>(ref.node)];
+  return ref.output == 0 ? label : label + "[" + std::to_string(ref.output) + "]";
+}
+
 // The inputs of a node as inputs of a formula; constants stay what they are. Scalars where shapes do not matter.
 std::vector<Value> inputs_of_formula(Graph& formula, const Graph& graph, const GraphNode& node,
                                      const std::vector<std::string>& labels) {
@@ -84,7 +93,7 @@ std::vector<Value> inputs_of_formula(Graph& formula, const Graph& graph, const G
     const Meta meta = node.op->elementwise ? Meta{graph.meta(ref).dtype, {}} : graph.meta(ref);
     const bool is_number = from.kind == NodeKind::constant && from.value && from.value.ndim() == 0;
     if (is_number) inputs.push_back(formula.constant(from.value));
-    else inputs.push_back(formula.input(labels[static_cast<size_t>(ref.node)], meta));
+    else inputs.push_back(formula.input(output_label(labels, ref), meta));
   }
   return inputs;
 }
@@ -113,10 +122,12 @@ Formula formula_of_derivative(const Graph& graph, int i, int k, const std::vecto
   Graph& to = formula.graph;
   const std::vector<Value> x = inputs_of_formula(to, graph, node, labels);
   std::vector<Value> y, gy;
-  for (const Meta& meta : node.outputs) {
+  for (size_t j = 0; j < node.outputs.size(); ++j) {
+    const Meta& meta = node.outputs[j];
     const Meta seen = node.op->elementwise ? Meta{meta.dtype, {}} : meta;
-    y.push_back(to.input(labels[static_cast<size_t>(i)], seen));
+    y.push_back(to.input(output_label(labels, {i, static_cast<int>(j)}), seen));
     gy.push_back(node.op->elementwise ? to.constant(meta.dtype, 1) : to.input("gy", seen));
+    if (!node.op->elementwise) formula.upstream.push_back(gy.back().ref.node);
   }
   const Value gx = value_vjp(*node.op, node.attributes.data(), k, gy.data(), x, y.data());
   if (gx.graph) formula.root = simplify(to, gx.ref);

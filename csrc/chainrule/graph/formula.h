@@ -18,6 +18,7 @@ std::string formula(const Graph& graph, Ref ref);
 struct Formula {
   Graph graph;
   Ref root;  ///< node -1: there is none
+  std::vector<int> upstream = {};  ///< the inputs that stand for the gradient of the node's result
 };
 /// A node in terms of its inputs: "w1 * x".
 Formula formula_of_node(const Graph& graph, int node, const std::vector<std::string>& labels);

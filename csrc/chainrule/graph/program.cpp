@@ -64,7 +64,7 @@ void Program::forget_feeds() {
 }
 
 void Program::begin_forward() {
-  has_run_ = false;
+  has_run_ = ops_.empty();
   gradients_.clear();
   for (size_t k = 0; k < leaves_.size(); ++k) {
     const Tensor& value = values_[slot({leaves_[k], 0})];
@@ -78,6 +78,12 @@ void Program::begin_forward() {
   }
   for (int i : ops_)  // a view would hold the memory it looks at
     if (graph_.nodes()[static_cast<size_t>(i)].op->view) values_[slot({i, 0})] = Tensor();
+}
+
+void Program::forget_results() {
+  for (int i : ops_)
+    for (size_t k = 0; k < graph_.nodes()[static_cast<size_t>(i)].outputs.size(); ++k)
+      values_[slot({i, static_cast<int>(k)})] = Tensor();
 }
 
 void Program::forward() {
@@ -174,6 +180,9 @@ void Program::backward(Ref of, std::span<const int> wrt, const Tensor& seed, boo
 }
 
 std::vector<Tensor> Program::run_node_backward(int node) {
+  if (gradients_.empty() || !keep_)
+    fail(ErrorKind::graph, "backward_steps", "a node of a pass that is over",
+         "another forward or backward forgets the gradients of the one before", "begin again");
   const GradMode unrecorded(false);
   std::vector<Tensor> shown(graph_.nodes()[static_cast<size_t>(node)].inputs.size());
   backward_of(node, &shown);

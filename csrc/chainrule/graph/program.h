@@ -27,6 +27,8 @@ class Program {
   /// Fails, naming the first, when an input that the outputs depend on has no value; then forgets the last run.
   void begin_forward();
   void run_node(int node);  ///< its inputs have run
+  /// A run a node at a time: nothing has a value that has not been computed in it.
+  void forget_results();
   /// The value of the last run; empty when there was none.
   const Tensor& value(Ref ref) const { return values_[slot(ref)]; }
 

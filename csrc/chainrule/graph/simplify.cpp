@@ -77,6 +77,8 @@ class Simplifier {
     else if ((id == id_of<Mul> || id == id_of<Div> || id == id_of<Pow>) && is(node(x[1]), 1)) same = x[0];
     else if (id == id_of<Add> && is(node(x[0]), 0)) same = x[1];
     else if ((id == id_of<Add> || id == id_of<Sub>) && is(node(x[1]), 0)) same = x[0];
+    else if (id == id_of<LogicalAnd> && (is(node(x[0]), 1) || is(node(x[1]), 0))) same = x[1];
+    else if (id == id_of<LogicalAnd> && (is(node(x[1]), 1) || is(node(x[0]), 0))) same = x[0];
     else if (id == id_of<Where>)
       if (const auto condition = number_of(node(x[0]))) same = *condition != 0 ? x[1] : x[2];
     return same.node >= 0 && keeps(same) ? same : Ref{};

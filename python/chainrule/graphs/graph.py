@@ -8,6 +8,7 @@ import sys
 from chainrule import _C
 from chainrule._C import Tensor
 from chainrule.drawing.drawable import Drawable
+from chainrule.graphs import reading
 from chainrule.graphs.names import ModuleNamer, module_names, named_tensors
 from chainrule.graphs.nodes import GraphNode
 
@@ -46,6 +47,7 @@ class Graph(Drawable, _C.Graph):
         self._modules_around: dict[str, object] = {}
         self._nodes_read: tuple[GraphNode, ...] | None = None
         self._lines_before = False
+        self._steps_begun = 0
 
     # ---- assembling ----
 
@@ -194,6 +196,19 @@ class Graph(Drawable, _C.Graph):
             ref: (node id, output number), or the name of a node or output.
         """
         return self._gradient(*((self.node(ref).id, 0) if isinstance(ref, str) else ref))
+
+    # ---- the mathematics of it ----
+
+    formula = reading.formula
+    local_derivative = reading.local_derivative
+    forward_steps = reading.forward_steps
+    backward_steps = reading.backward_steps
+    explain = reading.explain
+
+    def _label(self, ref: Ref) -> str:
+        """What to call an output of a node: outputs after the first as in Python, "max[1]"."""
+        label = self.nodes[ref[0]].label
+        return f"{label}[{ref[1]}]" if ref[1] else label
 
     def __len__(self) -> int:
         return len(self.nodes)
