@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rows import Row
     from timing import Stats
 
 _SUBJECT = "chainrule"
@@ -47,6 +48,15 @@ class Result:
         """Returns what is behind, in words."""
         found = [f"/ {library}" for library in self.stats if self.is_behind(library)]
         return found + ["limit"] * self.is_over()
+
+
+def limit_of(row: Row, before: list[Result]) -> float | None:
+    """Returns the limit of a row; None if it is set by a row that has not run."""
+    if row.limit_by is None:
+        return row.limit
+    name, factor = row.limit_by
+    medians = [r.stats[_SUBJECT].median for r in before if r.name == name and _SUBJECT in r.stats]
+    return factor * medians[0] if medians else None
 
 
 def _figure(value: float) -> str:
