@@ -1,4 +1,4 @@
-"""Matrix products against OpenBLAS, an oracle for the C++ tests: CHAINRULE_OPENBLAS=ON."""
+"""Matrix products with CHAINRULE_OPENBLAS=ON: those that OpenBLAS makes, and all against it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Reverse-mode automatic differentiation and the models people train with it, on one C++ core.
 
 Owns the names a user types: all of the compiled module, the gradient modes, save and load, and the
-subpackages nn, optim and datasets, which are imported when they are first used. The import itself
-loads the compiled module and nothing else: no numpy, no tqdm, no safetensors, nothing slow of
-Python's own.
+subpackages nn, optim, datasets and drawing, which are imported when they are first used. The import
+itself loads the compiled module and nothing else: no numpy, no tqdm, no safetensors, nothing slow
+of Python's own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from chainrule.serialization import load, save
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from chainrule import datasets as datasets
+    from chainrule import drawing as drawing
     from chainrule import nn as nn
     from chainrule import optim as optim
     from chainrule.graphs.check_grads import GradientError as GradientError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from chainrule.graphs.recording import source_lines as source_lines
     from chainrule.graphs.recording import trace as trace
 
-_SUBPACKAGES = ("datasets", "nn", "optim")
+_SUBPACKAGES = ("datasets", "drawing", "nn", "optim")
 _FROM_MODULES = {  # names that come with the module they live in, when first asked for
     "GradientError": "chainrule.graphs.check_grads",
     "Graph": "chainrule.graphs.graph",

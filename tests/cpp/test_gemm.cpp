@@ -1,5 +1,8 @@
 // Matrix products against the triple loop: every level, all orientations, sizes around the edges of tiles, slivers
 // and panels, in a small and a large workspace.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cmath>
 
 #include "chainrule/autograd/engine.h"
@@ -202,6 +205,52 @@ TEST_CASE("steps: repeated, backwards, far apart, misaligned, and c in the middl
         for (int64_t j = 0; j < row_step; ++j)
           if (j < 5 || j >= 5 + n) REQUIRE(result[static_cast<size_t>(i * row_step + j)] == 77);
     }
+}
+
+namespace {
+
+/// Elements between two pages that nobody may touch: against the first, or against the last.
+class Guarded {
+ public:
+  Guarded(int64_t elements, bool at_end) {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)),
+                 used = static_cast<size_t>(elements) * sizeof(float);
+    const size_t middle = (used + page - 1) / page * page;
+    bytes_ = middle + 2 * page;
+    memory_ = static_cast<char*>(mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    REQUIRE(memory_ != MAP_FAILED);
+    REQUIRE(mprotect(memory_ + page, middle, PROT_READ | PROT_WRITE) == 0);
+    data_ = reinterpret_cast<float*>(memory_ + page + (at_end ? middle - used : 0));
+    fill_normal(data_, elements, {1, 0});
+  }
+  ~Guarded() { munmap(memory_, bytes_); }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  float* data() const { return data_; }
+
+ private:
+  size_t bytes_ = 0;
+  char* memory_ = nullptr;
+  float* data_ = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("nothing before or after the operands is touched") {
+  constexpr int64_t sizes[][3] = {{1, 17, 33},  {3, 20, 20},  {1, 10, 128}, {32, 10, 130},
+                                  {8, 16, 260}, {60, 35, 40}, {4, 4, 4},    {9, 90, 300}};
+  for (int level : levels())
+    for (const auto& [m, n, k] : sizes)
+      for (int variant = 0; variant < 8; ++variant) {
+        INFO("level " << level << ", m n k " << m << " " << n << " " << k << ", variant " << variant);
+        const Steps sa = steps(m, k, variant & 1), sb = steps(k, n, variant & 2);
+        const bool at_end = variant & 4;
+        const Guarded a(m * k, at_end), b(k * n, at_end), c(m * n, at_end), bias(n, at_end);
+        const GemmArguments g{m,        n,      k,         a.data(), sa.row, sa.column,
+                              b.data(), sb.row, sb.column, c.data(), n,      bias.data()};
+        gemm_at<float>(level)(g);
+        CHECK(worst_error<float>(g) < 16);
+      }
 }
 
 TEST_CASE("NaN, infinities and signed zeros") {

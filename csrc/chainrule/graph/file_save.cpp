@@ -122,7 +122,7 @@ class GraphWriter {
   const Graph& graph_;
   std::set<std::string> names_;  ///< of nodes and tensors
   std::map<Memory, std::string> stored_;
-  std::vector<NamedTensor> tensors_;
+  std::vector<FileTensor> tensors_;
   std::string text_;
 };
 

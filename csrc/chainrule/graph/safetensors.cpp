@@ -84,7 +84,7 @@ void write_bytes(int descriptor, const char* from, int64_t count) {
 }
 
 // The header, padded with spaces so that the elements begin at a multiple of 8. `tensors` are in the order of the file.
-std::string header_of(const std::vector<NamedTensor>& tensors, const std::map<std::string, std::string>& metadata) {
+std::string header_of(const std::vector<FileTensor>& tensors, const std::map<std::string, std::string>& metadata) {
   std::string text = "{" + json_string(metadata_key) + ":{";
   for (const char* comma = ""; const auto& [key, value] : metadata) {
     text += comma + json_string(key) + ":" + json_string(value);
@@ -217,16 +217,16 @@ Tensor SafetensorsReader::read(const StoredTensor& stored) const {
   return tensor;
 }
 
-void write_safetensors(const std::string& path, std::vector<NamedTensor> tensors,
+void write_safetensors(const std::string& path, std::vector<FileTensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
   // Wide elements first: then all are aligned.
-  std::ranges::sort(tensors, {}, [](const NamedTensor& t) { return std::pair(-size_of(t.value.dtype()), t.name); });
+  std::ranges::sort(tensors, {}, [](const FileTensor& t) { return std::pair(-size_of(t.value.dtype()), t.name); });
   const std::string header = header_of(tensors, metadata);
   TemporaryFile file(path);
   const uint64_t length = header.size();
   write_bytes(file.descriptor(), reinterpret_cast<const char*>(&length), length_bytes);
   write_bytes(file.descriptor(), header.data(), static_cast<int64_t>(header.size()));
-  for (const NamedTensor& tensor : tensors) {
+  for (const FileTensor& tensor : tensors) {
     const Tensor dense = tensor.value.is_contiguous() ? tensor.value : installed().contiguous_copy(tensor.value);
     write_bytes(file.descriptor(), static_cast<const char*>(dense.data()), dense.numel() * size_of(dense.dtype()));
   }

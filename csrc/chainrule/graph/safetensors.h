@@ -55,14 +55,14 @@ class SafetensorsReader {
   std::map<std::string, std::string> metadata_;
 };
 
-struct NamedTensor {
+struct FileTensor {
   std::string name;
   Tensor value;  ///< of any strides
 };
 
 /// Writes beside `path` first and renames, so an older file there stays whole until the new one is. The same tensors
 /// and texts give the same bytes.
-void write_safetensors(const std::string& path, std::vector<NamedTensor> tensors,
+void write_safetensors(const std::string& path, std::vector<FileTensor> tensors,
                        const std::map<std::string, std::string>& metadata);
 
 }  // namespace chainrule

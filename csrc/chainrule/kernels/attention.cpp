@@ -109,7 +109,7 @@ void pack_sliver(S* packed, const Matrix<S>& b, int64_t k, int64_t columns) {
     for (; p + width <= k; p += width)
       for (int v = 0; v < tile_vectors; ++v) {
         Vector<S, width> square[width];
-        load_transposed(square, b.at(p, v * width), b.column_step);
+        load_transposed(square, RowWalk<S>(b.at(p, v * width), b.column_step));
         for (int i = 0; i < width; ++i)
           __builtin_memcpy(packed + (p + i) * step + v * width, &square[i], sizeof square[i]);
       }

@@ -99,25 +99,8 @@ TileKernel<S> tile_kernel(int64_t taps, int64_t vectors) {
 /// is a multiple of the vector's width.
 template <class S>
 void transpose_channels(S* to, int64_t step, const S* gy, int64_t gy_step, int64_t channels, int64_t count) {
-  constexpr int width = lanes<S>;
-  using Raw = Vector<S, width>;
-  for (int64_t o = 0; o < step; o += width) {
-    const int64_t here = channels - o < width ? channels - o : width;
-    int64_t p = 0;
-    for (; p + width <= count; p += width) {
-      Raw square[width];
-#pragma GCC unroll 16
-      for (int i = 0; i < width; ++i) {
-        square[i] = Raw{};
-        if (i < here) __builtin_memcpy(&square[i], gy + (o + i) * gy_step + p, sizeof(Raw));
-      }
-      transpose<width / 2>(square);
-#pragma GCC unroll 16
-      for (int i = 0; i < width; ++i) __builtin_memcpy(to + (p + i) * step + o, &square[i], sizeof(Raw));
-    }
-    for (; p < count; ++p)
-      for (int64_t i = 0; i < width; ++i) to[p * step + o + i] = i < here ? gy[(o + i) * gy_step + p] : S(0);
-  }
+  for (int64_t o = 0; o < step; o += lanes<S>)
+    pack_transposed(to + o, step, gy + o * gy_step, gy_step, count, channels - o < lanes<S> ? channels - o : lanes<S>);
 }
 
 /// partial[o] (+)= sum over positions of gy[position][o].

@@ -131,7 +131,7 @@ void multiply_panel(const Problem<S>& g, const Panel<S>& panel, S* copy) {
       multiply_rows<S>(g, panel, {from, g.a_row_step, g.a_column_step}, row, rows);
       row += rows, ++i;
     } else if (g.a_column_step == 1) {
-      copy_rows(copy, from, g.a_row_step, rows, panel.length);
+      copy_rows(copy, copied_row_step<S>, from, g.a_row_step, rows, panel.length);
       multiply_rows<S>(g, panel, {copy, copied_row_step<S>, 1}, row, rows);
       row += rows, ++i;
     } else {
@@ -197,22 +197,13 @@ void multiply(const Problem<S>& g, const Workspace<S>& workspace) {
   }
 }
 
-/// A matrix with contiguous rows times a few columns.
-template <class S>
-void multiply_few_columns(const Problem<S>& g, const Workspace<S>& workspace) {
-  const int64_t done = multiply_by_few_columns(g);
-  if (done < g.m) multiply(rows_from(g, done), workspace);
-}
-
 template <class S>
 void gemm(const GemmArguments& arguments) {
   const Problem<S> g = problem_of<S>(arguments);
   if (g.m == 0 || g.n == 0) return;
-  const Workspace<S> workspace = workspace_of<S>(arguments);
-  if (g.b_row_step == 1 && g.m <= few_columns<S> && g.n >= lanes<S>)
-    return multiply_few_columns(transposed(g), workspace);
-  if (g.a_column_step == 1 && g.n <= few_columns<S> && g.m >= lanes<S>) return multiply_few_columns(g, workspace);
-  multiply(g.n == 1 && g.a_row_step == 1 ? transposed(g) : g, workspace);
+  if (g.b_row_step == 1 && g.m <= few_columns<S> && g.n >= lanes<S>) return multiply_by_few_columns(transposed(g));
+  if (g.a_column_step == 1 && g.n <= few_columns<S> && g.m >= lanes<S>) return multiply_by_few_columns(g);
+  multiply(g.n == 1 && g.a_row_step == 1 ? transposed(g) : g, workspace_of<S>(arguments));
 }
 
 }  // namespace

@@ -59,16 +59,6 @@ inline Problem<S> transposed(const Problem<S>& g) {
           !g.bias_of_rows};
 }
 
-/// The rows from `row` on.
-template <class S>
-inline Problem<S> rows_from(Problem<S> g, int64_t row) {
-  g.m -= row;
-  g.a += row * g.a_row_step;
-  g.c += row * g.c_row_step;
-  if (g.bias && g.bias_of_rows) g.bias += row;
-  return g;
-}
-
 inline int64_t block_count(int64_t k) { return k == 0 ? 1 : (k + max_block_length - 1) / max_block_length; }
 inline int64_t longest_block(int64_t k) { return (k + block_count(k) - 1) / block_count(k); }
 

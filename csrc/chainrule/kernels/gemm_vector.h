@@ -11,10 +11,11 @@ constexpr int few_columns = lanes<S> / 2;  // of b, for which transposing a in r
 
 /// A matrix with contiguous rows times the columns [0, columns) of b, `groups` vectors of rows from `row` on: squares
 /// of a are transposed in registers, so that a lane sums one row in the order of the tiles.
-template <class S, int columns, int groups>
+template <class S, int columns, int groups, bool contiguous>
 void multiply_rows_by_columns(const Problem<S>& g, int64_t row) {
   constexpr int width = lanes<S>;
   using P = Pack<S, width>;
+  const int64_t b_row_step = contiguous ? 1 : g.b_row_step;
   const S* const a = g.a + row * g.a_row_step;
   P total[groups][columns];
 #pragma GCC unroll 8
@@ -23,26 +24,32 @@ void multiply_rows_by_columns(const Problem<S>& g, int64_t row) {
     P sum[groups][columns];
 #pragma GCC unroll 8
     for (int i = 0; i < groups * columns; ++i) sum[i / columns][i % columns] = P(0);
-    int64_t p = begin;
-    for (; p + width <= begin + length; p += width)
+    const S* b = g.b + begin * b_row_step;
+    RowWalk<S> walks[groups];
+#pragma GCC unroll 4
+    for (int group = 0; group < groups; ++group)
+      walks[group] = RowWalk<S>(a + group * width * g.a_row_step + begin, g.a_row_step);
+    int64_t p = length;
+    for (; p >= width; p -= width, b += width * b_row_step)
 #pragma GCC unroll 4
       for (int group = 0; group < groups; ++group) {
         Vector<S, width> square[width];
-        load_transposed(square, a + group * width * g.a_row_step + p, g.a_row_step);
+        load_transposed(square, walks[group]);
+        walks[group].advance(width);
 #pragma GCC unroll 32
         for (int q = 0; q < width; ++q)
 #pragma GCC unroll 8
           for (int j = 0; j < columns; ++j)
-            sum[group][j] =
-                fma(P(square[q]), P::splat(g.b + (p + q) * g.b_row_step + j * g.b_column_step), sum[group][j]);
+            sum[group][j] = fma(P(square[q]), P::splat(b + q * b_row_step + j * g.b_column_step), sum[group][j]);
       }
-    for (; p < begin + length; ++p)
+    for (; p > 0; --p, b += b_row_step)
 #pragma GCC unroll 4
       for (int group = 0; group < groups; ++group) {
-        const P a_column = P::gather(a + group * width * g.a_row_step + p, g.a_row_step);
+        const P a_column = P::gather(walks[group].row(0), g.a_row_step);
+        walks[group].advance(1);
 #pragma GCC unroll 8
         for (int j = 0; j < columns; ++j)
-          sum[group][j] = fma(a_column, P::splat(g.b + p * g.b_row_step + j * g.b_column_step), sum[group][j]);
+          sum[group][j] = fma(a_column, P::splat(b + j * g.b_column_step), sum[group][j]);
       }
 #pragma GCC unroll 8
     for (int i = 0; i < groups * columns; ++i) {
@@ -60,23 +67,25 @@ void multiply_rows_by_columns(const Problem<S>& g, int64_t row) {
     }
 }
 
-/// As many rows as fill whole vectors; returns how many these are.
-template <class S, int columns>
-int64_t multiply_by_columns(const Problem<S>& g) {
+/// At least a vector of rows: the last vector may overlap the one before and then writes the same numbers again. Two
+/// at a time where one would wait for its additions.
+template <class S, int columns, bool contiguous>
+void multiply_by_columns(const Problem<S>& g) {
   constexpr int64_t width = lanes<S>;
   int64_t row = 0;
-  if constexpr (columns == 1)
-    for (; row + 2 * width <= g.m; row += 2 * width) multiply_rows_by_columns<S, columns, 2>(g, row);
-  for (; row + width <= g.m; row += width) multiply_rows_by_columns<S, columns, 1>(g, row);
-  return row;
+  if constexpr (columns <= 3)
+    for (; row + 2 * width <= g.m; row += 2 * width) multiply_rows_by_columns<S, columns, 2, contiguous>(g, row);
+  for (; row + width <= g.m; row += width) multiply_rows_by_columns<S, columns, 1, contiguous>(g, row);
+  if (row < g.m) multiply_rows_by_columns<S, columns, 1, contiguous>(g, g.m - width);
 }
 
 /// The same for any number of columns up to few_columns.
 template <class S>
-int64_t multiply_by_few_columns(const Problem<S>& g) {
-  return [&]<int... N>(std::integer_sequence<int, N...>) {
-    static constexpr int64_t (*kernels[])(const Problem<S>&) = {&multiply_by_columns<S, N + 1>...};
-    return kernels[g.n - 1](g);
+void multiply_by_few_columns(const Problem<S>& g) {
+  [&]<int... N>(std::integer_sequence<int, N...>) {
+    static constexpr void (*kernels[])(const Problem<S>&) = {&multiply_by_columns<S, N + 1, false>...};
+    static constexpr void (*of_contiguous[])(const Problem<S>&) = {&multiply_by_columns<S, N + 1, true>...};
+    (g.b_row_step == 1 ? of_contiguous : kernels)[g.n - 1](g);
   }(std::make_integer_sequence<int, few_columns<S>>{});
 }
 

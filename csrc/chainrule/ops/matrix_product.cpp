@@ -2,6 +2,7 @@
 
 #include "chainrule/autograd/elementwise.h"
 #include "chainrule/core/thread_pool.h"
+#include "chainrule/ops/openblas.h"
 
 namespace chainrule {
 
@@ -65,6 +66,11 @@ double flops_of(const GemmArguments& g) {
   return 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k);
 }
 
+GemmKernel kernel_for(const GemmArguments& g, DType dtype) {
+  const GemmKernel of_openblas = openblas_kernel_for(g, dtype);
+  return of_openblas ? of_openblas : active_kernels().gemm[static_cast<int>(dtype)];
+}
+
 int64_t parts_for(double flops) {
   const double parts = flops / flops_per_part;
   return parts < 2 ? 1 : std::min<int64_t>(num_threads(), static_cast<int64_t>(std::min(parts, 1e6)));
@@ -85,7 +91,7 @@ class Workspaces {
 };
 
 void multiply_floats(const GemmArguments& g, DType dtype) {
-  const GemmKernel kernel = active_kernels().gemm[static_cast<int>(dtype)];
+  const GemmKernel kernel = kernel_for(g, dtype);
   const double flops = flops_of(g);
   if (flops < flops_for_workspace && parts_for(flops) == 1) return kernel(g);
   const Grid grid = grid_for(g, parts_for(flops), dtype);
@@ -164,7 +170,7 @@ void merge_into_rows(GemmArguments& g, Batches& batches) {
 
 void multiply_batches(const GemmArguments& g, const Batches& batches, DType dtype) {
   const int64_t count = numel_of(batches.sizes);
-  const GemmKernel kernel = active_kernels().gemm[static_cast<int>(dtype)];
+  const GemmKernel kernel = kernel_for(g, dtype);
   const double flops = flops_of(g);
   const int64_t parts = std::min(count, parts_for(flops * static_cast<double>(count)));
   const Workspaces workspaces(flops, parts);
