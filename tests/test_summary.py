@@ -250,8 +250,10 @@ def test_several_inputs_and_dtypes() -> None:
         (lambda: nn.ReLU().summary((None,), N=0), ValueError, "N is 0"),
         (lambda: nn.ReLU().summary((None,), N=1.5), TypeError, "N is a float"),
         (lambda: nn.Linear(3, 2).summary((None, 4)), ValueError, "linear: x has shape"),
+        (lambda: nn.ReLU().summary([(2,), 3]), TypeError, "one shape or a list of shapes"),
         (lambda: nn.ReLU().summary((2,), [cr.float32] * 2), ValueError, "2 dtypes for 1 inputs"),
         (lambda: cr.trace(cr.exp, 1.0).summary(wrt="q"), KeyError, "no 'q'"),
+        (lambda: cr.trace(cr.exp, 1.0).summary(wrt="output"), ValueError, "the result of exp"),
     ],
 )
 def test_bad_calls(call: Any, error: type[Exception], message: str) -> None:

@@ -192,15 +192,15 @@ class Graph(_C.Graph):
 
         Args:
             N: What to take for the size that is not known yet, such as that of a batch.
-            wrt: Names of the nodes that need gradients. By default the parameters that require
-                them; in a graph without parameters, the inputs.
+            wrt: Names of the inputs and parameters that need gradients. By default the parameters
+                that require them; in a graph without parameters, the inputs.
 
         Returns:
             An object that prints as a table; `rows` and `total` hold the numbers.
 
         Raises:
             RuntimeError: The graph has no outputs yet.
-            ValueError: N is less than 1.
+            ValueError: N is less than 1, or `wrt` names the result of an op.
             KeyError: A name in `wrt` is not that of a node.
 
         Example:

@@ -163,7 +163,13 @@ def summarize(graph: Graph, N: int, wrt: str | Iterable[str] | None) -> Summary:
     if not graph.output_refs:
         raise RuntimeError("summary: a graph without outputs; say outputs(L=...) first")
     names = [wrt] if isinstance(wrt, str) else list(wrt or ())
-    leaves = [graph.node(name).id for name in names]
+    leaves = [graph.node(name) for name in names]
+    for leaf in leaves:
+        if leaf.kind not in ("input", "parameter"):
+            what = f"the result of {leaf.op}" if leaf.op else "a constant"
+            raise ValueError(
+                f"summary: {leaf.label} in wrt is {what}; it must be an input or a parameter"
+            )
     is_open = any(
         isinstance(size, UnknownSize)
         for node in graph.nodes
@@ -174,7 +180,7 @@ def summarize(graph: Graph, N: int, wrt: str | Iterable[str] | None) -> Summary:
     if is_open:
         sized = Graph()
         sized._set_at_size(graph, N)
-    outside, calls = _own_counts(graph, sized, leaves)
+    outside, calls = _own_counts(graph, sized, [leaf.id for leaf in leaves])
     rows = _with_inner_calls(graph, calls)
     total = SummaryRow("", "total")
     for row in [outside, *rows]:
@@ -270,8 +276,7 @@ def summarize_module(
     from chainrule import _C
     from chainrule.graphs.recording import traced
 
-    is_one = all(size is None or isinstance(size, int) for size in input_shape)
-    shapes = [input_shape] if is_one else input_shape
+    shapes = _shapes(input_shape)
     if dtype is None:
         floating = (_C.float32, _C.float64)
         dtype = next((p.dtype for p in module.parameters() if p.dtype in floating), _C.float32)
@@ -283,8 +288,25 @@ def summarize_module(
     modes = [(m, m.training) for m in module.modules()]
     module.eval()
     try:
-        graph = traced(module, [tuple(s) for s in shapes], dtypes)
+        graph = traced(module, shapes, dtypes)
     finally:
         for each, training in modes:
             each.training = training
     return graph.summary(N=N)
+
+
+def _shapes(
+    given: Sequence[int | None] | Sequence[Sequence[int | None]],
+) -> list[tuple[int | None, ...]]:
+    """One shape or several, as several."""
+    sizes, shapes = [], []
+    for item in given:
+        if item is None or isinstance(item, int):
+            sizes.append(item)
+        else:
+            shapes.append(tuple(item))
+    if sizes and shapes:
+        raise TypeError(
+            f"summary: input_shape is {given}; it must be one shape or a list of shapes"
+        )
+    return shapes or [tuple(sizes)]
