@@ -87,7 +87,8 @@ def _ratio(result: Result, rival: str) -> str:
 def markdown(results: list[Result], libraries: list[str]) -> str:
     """Returns a table: median (minimum, ± half the distance of the quartiles), goals, ratios."""
     rivals = [library for library in libraries if library != _SUBJECT and _SUBJECT in libraries]
-    goals = ["goal"] * bool(rivals)
+    has_limit = any(result.limit is not None for result in results)
+    goals = ["goal"] * (bool(rivals) or has_limit)
     header = ["work", "unit", *libraries, *goals, *(f"/ {rival}" for rival in rivals)]
     lines = [header, ["---"] * len(header)]
     lines += [
@@ -95,7 +96,7 @@ def markdown(results: list[Result], libraries: list[str]) -> str:
             result.title,
             result.unit,
             *(_cell(result.stats.get(library)) for library in libraries),
-            *([_goal(result)] * bool(rivals)),
+            *([_goal(result)] * len(goals)),
             *(_ratio(result, rival) for rival in rivals),
         ]
         for result in results

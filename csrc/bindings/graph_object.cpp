@@ -226,9 +226,12 @@ py::object referent(void* weak_reference) {
 void read_tape(GraphObject& self, const py::list& outputs, const py::list& inputs, const py::list& names,
                const py::object& describe) {
   const GraphObject::Running running(self);
-  TapeOptions options{named_tensors(outputs), named_tensors(inputs), named_tensors(names), nullptr};
+  TapeOptions options{named_tensors(outputs), named_tensors(inputs), named_tensors(names), nullptr, nullptr};
   options.describe = [&](void* module, void* parent) {
     return describe(referent(module), referent(parent)).cast<std::pair<std::string, std::string>>();
+  };
+  options.attribute = [&](void* module, const Tensor& tensor) {
+    return describe.attr("attribute")(referent(module), tensor).cast<std::string>();
   };
   self.set(graph_from_tape(options));
 }

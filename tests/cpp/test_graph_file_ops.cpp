@@ -58,6 +58,7 @@ struct EveryOp {
     op(Cast{DType::int32}, x);
     op(Cast{DType::float32}, x);
     op(Clone{}, x);
+    op(Detach{}, x);
     op(Reshape{{3, 1, 2}}, x);
     op(Permute{{1, 0}}, x);
     op(Expand{{4, 2, 3}}, x);

@@ -72,7 +72,8 @@ class Simplifier {
       return graph_.meta(ref).dtype == what.outputs[0].dtype && graph_.meta(ref).shape == what.outputs[0].shape;
     };
     Ref same;
-    if (id == id_of<Mul> && is(node(x[0]), 1)) same = x[1];
+    if (id == id_of<Reshape> || id == id_of<Expand> || id == id_of<Cast>) same = x[0];
+    else if (id == id_of<Mul> && is(node(x[0]), 1)) same = x[1];
     else if ((id == id_of<Mul> || id == id_of<Div> || id == id_of<Pow>) && is(node(x[1]), 1)) same = x[0];
     else if (id == id_of<Add> && is(node(x[0]), 0)) same = x[1];
     else if ((id == id_of<Add> || id == id_of<Sub>) && is(node(x[1]), 0)) same = x[0];

@@ -50,8 +50,9 @@ class Reader {
   Shape input_shape(Node* node, const Edge& edge) const;
   std::string unique(std::string name);
   Ref add_input(std::string name, const Meta& meta) { return graph_.input(std::move(name), meta).ref; }
-  Ref leaf(Node* node, const Meta& meta);
-  Ref held(const Tensor& value);
+  Ref leaf(Node* node, const Meta& meta, ModuleCall* call);
+  Ref held(const Tensor& value, ModuleCall* call);
+  std::string name_in(ModuleCall* call, const Tensor& value);
   Ref without_value(const Meta& meta);
   void add_op(Node* node);
   void add_output(const NamedTensor& output);
@@ -121,7 +122,14 @@ Tensor Reader::saved_anywhere(Node* leaf) {
 
 Ref Reader::without_value(const Meta& meta) { return add_input("", meta); }
 
-Ref Reader::leaf(Node* node, const Meta& meta) {
+// A tensor without a name is called by the module that it is first used in: "net.0.weight".
+std::string Reader::name_in(ModuleCall* call, const Tensor& value) {
+  if (!call || !options_.attribute) return "";
+  const std::string attribute = options_.attribute(call->module, value);
+  return attribute.empty() ? "" : graph_.scopes()[static_cast<size_t>(scope_of(call))].path + "." + attribute;
+}
+
+Ref Reader::leaf(Node* node, const Meta& meta, ModuleCall* call) {
   if (const auto found = refs_.find(node); found != refs_.end()) return found->second;
   if (const auto size = size_literal_of(node)) return refs_[node] = graph_.constant(meta.dtype, *size).ref;
   const auto named = names_of_nodes_.find({node, 0});
@@ -132,11 +140,12 @@ Ref Reader::leaf(Node* node, const Meta& meta) {
              " that belongs to another graph",
          "a graph is assembled from its own placeholders", "make it with input() of this graph");
   const Tensor value = node->leaf ? Tensor::share(node->leaf) : saved_anywhere(node);
+  if (name.empty() && value) name = name_in(call, value);
   const Ref ref = value ? graph_.parameter(unique(name), value).ref : without_value(meta);
   return refs_[node] = ref;
 }
 
-Ref Reader::held(const Tensor& value) {
+Ref Reader::held(const Tensor& value, ModuleCall* call) {
   if (value->storage->is_literal) return graph_.constant(value).ref;
   const Place place = place_of(value);
   if (const auto found = held_.find(place); found != held_.end()) return found->second;
@@ -144,8 +153,11 @@ Ref Reader::held(const Tensor& value) {
   const bool has_name = named != names_of_places_.end();
   std::string name = has_name ? named->second->name : name_of(value->storage, value->data, value.shape());
   Ref ref;
+  const std::string own = name.empty() ? name_in(call, value) : "";
   if (has_name && named->second->is_parameter) {
     ref = graph_.parameter(unique(name), named->second->tensor).ref;
+  } else if (!own.empty()) {
+    ref = graph_.parameter(unique(own), value).ref;
   } else if (name.empty() && !options_.inputs.empty()) {  // made on the way, of nothing that is fed
     ref = graph_.constant(value).ref;
   } else {
@@ -160,8 +172,8 @@ void Reader::add_op(Node* node) {
   for (Edge& edge : node->edges()) {
     const Shape shape = input_shape(node, edge);
     if (edge.node && !edge.node->is_leaf()) inputs.push_back({refs_.at(edge.node).node, edge.output});
-    else if (edge.node) inputs.push_back(leaf(edge.node, {edge.saved.dtype, shape}));
-    else if (edge.saved.kind >= Saved::Kind::value) inputs.push_back(held(tensor_of(node, edge.saved, shape)));
+    else if (edge.node) inputs.push_back(leaf(edge.node, {edge.saved.dtype, shape}, node->call));
+    else if (edge.saved.kind >= Saved::Kind::value) inputs.push_back(held(tensor_of(node, edge.saved, shape), node->call));
     else inputs.push_back(without_value({edge.saved.dtype, shape}));
   }
   const Ref ref = graph_.add(*node->op, node->attributes(), std::move(inputs));
@@ -176,7 +188,7 @@ void Reader::add_op(Node* node) {
 void Reader::add_output(const NamedTensor& output) {
   const Tensor& x = output.tensor;
   const bool is_op = x->node && !x->node->is_leaf();
-  const Ref ref = is_op ? Ref{refs_.at(x->node).node, x->output} : x->node ? leaf(x->node, x.meta()) : held(x);
+  const Ref ref = is_op ? Ref{refs_.at(x->node).node, x->output} : x->node ? leaf(x->node, x.meta(), nullptr) : held(x, nullptr);
   std::string name = output.name.empty() ? graph_.node(ref.node).name : output.name;
   if (name.empty())
     name = options_.outputs.size() == 1 ? "output" : "output_" + std::to_string(graph_.outputs().size());

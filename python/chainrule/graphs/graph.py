@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from chainrule import _C
 from chainrule._C import Tensor
+from chainrule.drawing.drawable import Drawable
 from chainrule.graphs.names import ModuleNamer, module_names, named_tensors
 from chainrule.graphs.nodes import GraphNode
 
@@ -18,11 +20,12 @@ if TYPE_CHECKING:
     from chainrule.graphs.summary import Summary
 
 
-class Graph(_C.Graph):
+class Graph(Drawable, _C.Graph):
     """A computation graph: nodes of (op, attributes, inputs), which can be run in both directions.
 
-    Assembled inside a `with` block, from placeholders that ops and modules take like tensors: shapes
-    and dtypes are inferred at each line, so a mismatch is an error there, before any number exists.
+    Assembled inside a `with` block, from placeholders that ops and modules take like tensors:
+    shapes and dtypes are inferred at each line, so a mismatch is an error there, before any number
+    exists. Results are called by the variables that hold them where the block ends.
     `cr.graph(loss)` and `cr.trace(fn, ...)` give the same kind of graph.
 
     Example:
@@ -41,6 +44,7 @@ class Graph(_C.Graph):
     def __init__(self) -> None:
         super().__init__()
         self._placeholders: dict[str, Tensor] = {}
+        self._modules_around: dict[str, object] = {}
         self._nodes_read: tuple[GraphNode, ...] | None = None
         self._lines_before = False
 
@@ -57,6 +61,16 @@ class Graph(_C.Graph):
         traceback: TracebackType | None,
     ) -> None:
         _C._remember_lines(self._lines_before)
+        self._learn_names(sys._getframe(1).f_locals)
+
+    def _learn_names(self, variables: Mapping[str, object]) -> None:
+        """Calls results and modules by the variables that hold them where the block ends."""
+        for name, value in variables.items():
+            if isinstance(value, Tensor):
+                if _C._is_placeholder(value) and value.name is None and not name.startswith("_"):
+                    value.name = name
+            elif hasattr(value, "named_parameters"):
+                self._modules_around[name] = value
 
     def input(
         self, name: str, shape: Sequence[int | None] = (), dtype: _C.dtype = _C.float32
@@ -109,7 +123,7 @@ class Graph(_C.Graph):
             TypeError: An output is not a Tensor.
             RuntimeError: An output depends on a placeholder of another graph.
         """
-        self._read_list(list(outputs.items()), names={})
+        self._read_list(list(outputs.items()), self._modules_around)
         return self
 
     def _read_list(

@@ -80,3 +80,18 @@ class ModuleNamer:
         elif id(module) in self._known:
             return self._known[id(module)], kind
         return kind.lower(), kind
+
+    def attribute(self, module: Module | None, tensor: Tensor) -> str:
+        """Returns what a module calls a parameter or buffer of its own; "" if it is not its own.
+
+        A frozen parameter comes as another tensor on the same memory.
+        """
+        if module is not None:
+            for name, own in (*module._parameters.items(), *module._buffers.items()):
+                if own is tensor or (own is not None and _same_memory(own, tensor)):
+                    return name
+        return ""
+
+
+def _same_memory(a: Tensor, b: Tensor) -> bool:
+    return a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.numel() > 0

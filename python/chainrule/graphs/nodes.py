@@ -58,6 +58,8 @@ class GraphNode:
         self.name, self.label, scope, self.source = row[6:]
         self._shapes: tuple[tuple[int, ...], ...] = shapes
         self._dtypes: tuple[_C.dtype, ...] = dtypes
+        self.module: str
+        self.module_type: str
         self.module, self.module_type = scopes[scope][:2] if scope >= 0 else ("", "")
 
     @property

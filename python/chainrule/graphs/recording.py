@@ -44,8 +44,8 @@ def graph(*results: Tensor, names: Mapping[str, object] | None = None) -> Graph:
             raise TypeError(f"graph: a {type(result).__name__}; it must be a Tensor")
         if result.grad_fn is None:
             raise RuntimeError(
-                "graph: a tensor that was computed without recording; a graph is read off the tape; "
-                "compute it from tensors with requires_grad=True, outside of no_grad()"
+                "graph: a tensor that was computed without recording; a graph is read off the "
+                "tape; compute it from tensors with requires_grad=True, outside of no_grad()"
             )
     found = Graph()
     found._read_list([("", result) for result in results], names or {})
@@ -88,7 +88,8 @@ def traced(
     """Runs a function or module once on placeholders; see `trace`. One size may be None."""
     from chainrule.nn.module import Module
 
-    with Graph() as found:
+    found = Graph()
+    with source_lines():
         inputs = [
             found.input(name, shape, dtype)
             for name, shape, dtype in zip(
@@ -104,8 +105,8 @@ def traced(
         outputs = list(result.items())
     else:
         raise TypeError(
-            f"trace: fn returned a {type(result).__name__}; it must be a Tensor, or a tuple, list or "
-            "dict of them"
+            f"trace: fn returned a {type(result).__name__}; it must be a Tensor, or a tuple, list "
+            "or dict of them"
         )
     module = {type(fn).__name__.lower(): fn} if isinstance(fn, Module) else _closure_of(fn)
     found._read_list(outputs, module)

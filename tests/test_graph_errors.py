@@ -1,0 +1,146 @@
+"""What a graph refuses, and how it says so."""
+
+import pytest
+
+import chainrule as cr
+from graphs import LECTURE, lecture
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "message"),
+    [(("a", "a"), ValueError, "a second 'a'"), (("",), TypeError, "not empty")],
+)
+def test_bad_input_names(names, error, message):
+    g = cr.Graph()
+    for name in names[:-1]:
+        g.input(name)
+    with pytest.raises(error, match=message):
+        g.input(names[-1])
+
+
+@pytest.mark.parametrize(
+    ("feeds", "error", "message"),
+    [
+        ({}, ValueError, "no value for x; every input needs one; pass x="),
+        ({"x": 1, "q": 2}, ValueError, "a value for q; only inputs"),
+        ({"x": [1.0, 2.0]}, ValueError, r"x of shape \(2,\)"),
+        ({"x": cr.tensor(1.0, dtype=cr.float64)}, TypeError, "x of dtype float64"),
+        ({"x": "three"}, TypeError, "as_tensor: a str"),
+    ],
+)
+def test_bad_feeds(feeds, error, message):
+    with cr.Graph() as g:
+        (x,) = g.inputs("x")
+    g.outputs(y=x * 2)
+    with pytest.raises(error, match=message):
+        g.forward(**feeds)
+    assert g.forward(x=4)["y"].item() == 8
+
+
+def test_an_old_feed_is_not_used_again():
+    g = lecture()
+    g.forward(**LECTURE)
+    with pytest.raises(ValueError, match="no value for y"):
+        g.forward(**{k: v for k, v in LECTURE.items() if k != "y"})
+
+
+def test_inputs_must_agree_on_the_unknown_size():
+    with cr.Graph() as g:
+        a, b = g.input("a", (None,)), g.input("b", (None, 2))
+    g.outputs(y=a.sum() + b.sum())
+    with pytest.raises(ValueError, match="N is 3 by the inputs before it"):
+        g.forward(a=cr.ones(3), b=cr.ones(4, 2))
+
+
+def test_positional_feeds_are_refused():
+    with pytest.raises(TypeError, match=r"write forward\(x=...\)"):
+        lecture().forward(3)
+
+
+def test_unknown_names_say_which_there_are():
+    g = lecture()
+    g.forward(**LECTURE)
+    with pytest.raises(ValueError, match="the outputs are: L; the inputs: x, w1"):
+        g.backward("Q")
+    with pytest.raises(ValueError, match="the name q"):
+        g.backward("L", wrt=["q"])
+    with pytest.raises(KeyError):
+        g.node("Q")
+
+
+def test_a_placeholder_of_another_graph_is_refused():
+    with cr.Graph() as other:
+        (z,) = other.inputs("z")
+    with cr.Graph() as g:
+        (x,) = g.inputs("x")
+    with pytest.raises(RuntimeError, match=r"placeholder z .* belongs to another graph"):
+        g.outputs(y=x * z)
+
+
+def test_backward_before_forward():
+    with pytest.raises(RuntimeError, match="not run forward"):
+        lecture().backward("L")
+
+
+def test_backward_of_a_placeholder_tensor():
+    with cr.Graph() as g:
+        (x,) = g.inputs("x")
+        with pytest.raises(RuntimeError, match=r"no value yet.*g\.backward"):
+            (x * 2).backward()
+
+
+def test_an_empty_graph():
+    g = cr.Graph()
+    with pytest.raises(ValueError, match="no outputs"):
+        g.outputs()
+    assert g.forward() == {}
+    assert g.nodes == ()
+
+
+def test_an_output_that_is_an_input_or_a_tensor():
+    with cr.Graph() as g:
+        (x,) = g.inputs("x")
+    out = g.outputs(x=x, two=cr.tensor(2.0), y=x + 1).forward(x=5)
+    assert [out[k].item() for k in ("x", "two", "y")] == [5, 2, 6]
+
+
+def test_an_output_must_be_a_tensor():
+    with pytest.raises(TypeError, match="y is a float"):
+        cr.Graph().outputs(y=1.0)
+
+
+def test_a_gradient_needs_a_path():
+    with cr.Graph() as g:
+        x, _z = g.inputs("x z")
+    g.outputs(y=x * 2).forward(x=1, z=2)
+    with pytest.raises(RuntimeError, match="no gradient for z"):
+        g.backward("y", wrt=["z"])
+    with pytest.raises(RuntimeError, match="no gradient for z"):
+        g.grad("y", "z")
+
+
+def test_a_vector_needs_a_gradient_to_start_from():
+    with cr.Graph() as g:
+        x = g.input("x", (3,))
+    g.outputs(y=x * x).forward(x=[1, 2, 3])
+    with pytest.raises(RuntimeError, match="pass gradient="):
+        g.backward("y")
+    assert g.backward("y", gradient=[1, 0, 2])["x"].tolist() == [2, 0, 12]
+    with pytest.raises(ValueError, match="they must be equal"):
+        g.backward("y", gradient=[1.0])
+
+
+def test_gradients_of_nodes_between():
+    g = lecture()
+    g.forward(**LECTURE)
+    labels = [n.label for n in g.nodes if n.kind == "op"]
+    assert g.backward("L", wrt=labels[1])[labels[1]].item() == -12.0
+
+
+def test_gradients_do_not_share_memory():
+    with cr.Graph() as g:
+        a, b = g.inputs("a b")
+    g.outputs(y=a + b).forward(a=1, b=2)
+    gradients = g.backward("y")
+    gradients["a"].add_(5)
+    assert gradients["b"].item() == 1.0
