@@ -82,7 +82,7 @@ PyObject* requires_grad_method(const Arguments& a) {
   return new_reference(a[0]);
 }
 
-int64_t storage_offset(const Tensor& x) { return (x->data - x->storage->data) / size_of(x.dtype()); }
+int64_t storage_offset(const Tensor& x) { return (x.data<char>() - x->storage->data) / size_of(x.dtype()); }
 
 void require_leaf(const Tensor& x, const char* op) {
   if (!x.is_leaf())

@@ -197,6 +197,7 @@ Tensor Tensor::on_storage(Storage* storage, char* data, DType dtype, IntSpan sha
 Tensor Tensor::view(IntSpan shape, IntSpan strides, int64_t offset) const {
   if (impl_->storage)
     return on_storage(impl_->storage, impl_->data + offset * size_of(dtype()), dtype(), shape, strides);
+  if (is_placeholder()) fail_without_value();
   Tensor result = hollow(dtype(), shape);
   std::copy(strides.begin(), strides.end(), result->sizes_data() + result->ndim);
   result->contiguous = chainrule::is_contiguous(shape, strides);
