@@ -55,7 +55,7 @@ inline bool same(IntSpan a, IntSpan b) { return std::ranges::equal(a, b); }
 // A graph may be assembled before the size of a batch is known. That size is written as a number so large and prime
 // that no real size comes near it: then every shape rule works on it unchanged, and what comes out says what it is, 64
 // times it or one less than it. What is not within a million of a multiple of it is an ordinary size.
-inline constexpr int64_t unknown_size = 68'719'476'767;  // the first prime above 2**36
+inline constexpr int64_t unknown_size = 66'600'000'013;  // its multiples keep away from powers of 2 and of 10
 
 /// times * N + plus, where N is the unknown size.
 struct SizeInN {

@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 from chainrule.drawing import placement
-from chainrule.drawing.formulas import formula, local_derivative
 from chainrule.drawing.layout import LANE, MARGIN, Drawing, layout
 from chainrule.drawing.levels import Item, Level, Link
 from chainrule.drawing.measure import HEADER, RADIUS, frame_title
@@ -158,11 +157,11 @@ def _node(scene: Scene, node: Any) -> dict[str, Any]:
     graph = scene.graph
     shapes = [f"({', '.join(str(s) for s in node.shape(k))})" for k in range(node.outputs)]
     op = node.kind == "op"
-    rules = [local_derivative(graph, node, k) for k in range(len(node.inputs))] if op else []
+    rules = [graph.local_derivative(node, k) for k in range(len(node.inputs))] if op else []
     data = {
         "label": node.label,
         "kind": node.kind,
-        "formula": formula(graph, node) if op else "",
+        "formula": graph.formula(node) if op else "",
         "attributes": ", ".join(f"{k}={v}" for k, v in node.attributes.items()),
         "shape": ", ".join(shapes),
         "dtype": str(node.dtype()).replace("chainrule.", ""),

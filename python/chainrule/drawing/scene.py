@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.drawing.formulas import formula as formula_of
 from chainrule.drawing.texts import one_line, shape_text, summary
 from chainrule.drawing.titles import inlined_constants, op_title
 
@@ -144,7 +143,7 @@ def _box(
     name = one_line(node.name) if node.kind == "op" else ""
     if name and outputs.get((node.id, 0)) == node.name:
         name = ""  # the output's box says it
-    formula = formula_of(graph, node) if node.kind == "op" else ""
+    formula = graph.formula(node) if node.kind == "op" else ""
     tooltip = "\n".join(
         part
         for part in (

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chainrule.drawing.formulas import formula, local_derivative
 from chainrule.drawing.scene import Edge, Ref, Scene
 from chainrule.drawing.texts import shorten, summary
 
@@ -92,7 +91,7 @@ def _backward(scene: Scene, incoming: dict[int, list[int]]) -> Iterator[Step]:
             edge = used[number]
             left[edge.ref] -= 1
             name = _label(scene, edge.ref)
-            rule = shorten(local_derivative(graph, node, edge.slot), 13, 240)
+            rule = shorten(graph.local_derivative(node, edge.slot), 13, 240)
             text = f"{_short(node.label)} passes its gradient to {name}"
             if rule:
                 text += f", times {rule}" if "gy" not in rule else f": {rule}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-from chainrule.drawing.formulas import formula
 from chainrule.drawing.outline import Outline, outline
 from chainrule.drawing.scene import Box, Ref, Scene, build_scene
 from chainrule.drawing.texts import ELLIPSIS, one_line
