@@ -305,7 +305,24 @@ def test_a_weight_used_a_thousand_times():
 
 def test_a_long_rule_is_named():
     g = cr.trace(nn.LayerNorm(3), cr.zeros(2, 3), names=["x"])
-    assert "dL/dx = backward_layer_norm[x](gy)" in g.explain("output", "x")
+    lines = g.explain("output", "x").splitlines()
+    assert lines[1] == "dL/dx = backward_layer_norm[x](gy)"
+    assert lines[2].startswith("backward_f[x](g) is what the rule of f makes of")
+
+
+def test_modules_convolutions_and_classes():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 2))
+    with cr.Graph() as g:
+        x, t = g.input("x", (None, 1, 8, 8)), g.input("t", (None,), cr.int64)
+        loss = nn.functional.cross_entropy(net(x), t)
+    text = g.outputs(loss=loss).explain("loss", "net.0.weight")
+    assert "relu'(conv2d)" in text
+    assert "net.3.weight (2, 72)" in text
+    assert "conv2d = conv2d(x, net.0.weight, net.0.bias" in text
+    g.forward(x=cr.rand(2, 1, 8, 8), t=[0, 1])
+    for step in [*g.forward_steps(x=cr.rand(2, 1, 8, 8), t=[0, 1]), *g.backward_steps()]:
+        assert len(str(step)) < 800
+        assert step.as_dict()["name"] == step.name
 
 
 # ---- nothing to derive, and mistakes ----
