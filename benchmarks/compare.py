@@ -16,13 +16,13 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from command_line import file, positive, seconds
-from report import Result, markdown, plot, verdict
+from report import Result, limit_of, markdown, plot, verdict
 from rows import ROWS, Array, Fresh, Row
 from timing import summarize
 from workers import Worker, WorkerError, fresh_cost
@@ -141,7 +141,7 @@ def _compare_fresh(row: Fresh, libraries: list[str], repeat: int) -> Result:
 
 def _result(row: Row, unit: str, samples: dict[str, list[float]]) -> Result:
     stats = {library: summarize(times) for library, times in samples.items()}
-    return Result(row.name, row.title, unit, stats, row.goal, row.limit)
+    return Result(row.name, row.title, unit, stats, row.goal)
 
 
 def _cpu() -> str:
@@ -160,9 +160,10 @@ def _run(options: argparse.Namespace, workers: list[Worker]) -> tuple[list[Resul
         try:
             if isinstance(row, Fresh):
                 names = [worker.library for worker in workers]
-                results.append(_compare_fresh(row, names, options.repeat))
+                result = _compare_fresh(row, names, options.repeat)
             else:
-                results.append(_compare(row, workers, options.repeat, options.budget))
+                result = _compare(row, workers, options.repeat, options.budget)
+            results.append(replace(result, limit=limit_of(row, results)))
         except WorkerError as error:
             failures += 1
             _note(f"    not timed: {error}")

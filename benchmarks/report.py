@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rows import Row
     from timing import Stats
 
 _SUBJECT = "chainrule"
@@ -49,6 +50,15 @@ class Result:
         return found + ["limit"] * self.is_over()
 
 
+def limit_of(row: Row, before: list[Result]) -> float | None:
+    """Returns the limit of a row; None if it is set by a row that has not run."""
+    if row.limit_by is None:
+        return row.limit
+    name, factor = row.limit_by
+    medians = [r.stats[_SUBJECT].median for r in before if r.name == name and _SUBJECT in r.stats]
+    return factor * medians[0] if medians else None
+
+
 def _figure(value: float) -> str:
     if value >= 100:
         return f"{value:.0f}"
@@ -77,7 +87,8 @@ def _ratio(result: Result, rival: str) -> str:
 def markdown(results: list[Result], libraries: list[str]) -> str:
     """Returns a table: median (minimum, ± half the distance of the quartiles), goals, ratios."""
     rivals = [library for library in libraries if library != _SUBJECT and _SUBJECT in libraries]
-    goals = ["goal"] * bool(rivals)
+    has_limit = any(result.limit is not None for result in results)
+    goals = ["goal"] * (bool(rivals) or has_limit)
     header = ["work", "unit", *libraries, *goals, *(f"/ {rival}" for rival in rivals)]
     lines = [header, ["---"] * len(header)]
     lines += [
@@ -85,7 +96,7 @@ def markdown(results: list[Result], libraries: list[str]) -> str:
             result.title,
             result.unit,
             *(_cell(result.stats.get(library)) for library in libraries),
-            *([_goal(result)] * bool(rivals)),
+            *([_goal(result)] * len(goals)),
             *(_ratio(result, rival) for rival in rivals),
         ]
         for result in results

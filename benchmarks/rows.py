@@ -26,6 +26,7 @@ class Row:
         tolerance: Largest difference between two libraries, relative to the largest number.
         goal: What chainrule's median over PyTorch's is to be at most.
         limit: What chainrule's median is to be at most, in the row's unit.
+        limit_by: An earlier row and a factor: the limit is chainrule's median there, times it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Row:
     tolerance: float = 1e-4
     goal: float | None = None
     limit: float | None = None
+    limit_by: tuple[str, float] | None = None
 
     def array(self, *shape: int, scale: float = 1.0) -> Array:
         """Returns normal float32 numbers, the same at every call with that shape."""
@@ -56,18 +58,19 @@ class Lecture(Row):
 
 
 @dataclass(frozen=True)
-class Train(Row):
-    """One training step of a Linear-ReLU net: zero_grad, forward, loss, backward, update.
+class GraphLecture(Lecture):
+    """The same by a graph that was assembled before: a call forward and one backward."""
+
+
+@dataclass(frozen=True)
+class Net(Row):
+    """A Linear-ReLU net and its data.
 
     The loss is the mean squared error for one output, else cross entropy.
     """
 
     sizes: tuple[int, ...] = ()
     batch: int = 1
-    optimizer: str = "sgd"
-    lr = 0.01
-    betas = (0.9, 0.999)
-    eps = 1e-8
 
     @property
     def regression(self) -> bool:
@@ -91,6 +94,26 @@ class Train(Row):
             return x, np.sin(x.sum(1, keepdims=True)).astype(np.float32)
         classes = np.random.default_rng(22).integers(0, self.sizes[-1], self.batch)
         return x, classes.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Train(Net):
+    """One training step of the net: zero_grad, forward, loss, backward, update."""
+
+    optimizer: str = "sgd"
+    lr = 0.01
+    betas = (0.9, 0.999)
+    eps = 1e-8
+
+
+@dataclass(frozen=True)
+class Gradients(Net):
+    """The gradients of the net's parameters: zero_grad, forward, loss, backward."""
+
+
+@dataclass(frozen=True)
+class GraphGradients(Net):
+    """The same by a graph that was assembled before: a call forward and one backward."""
 
 
 @dataclass(frozen=True)
@@ -288,13 +311,28 @@ def _train_rows() -> list[Row]:
     return rows
 
 
+def _gradient_rows() -> list[Row]:
+    title, sizes = "2-16-16-1, batch 100, {}forward + backward", (2, 16, 16, 1)
+    eager = Gradients("eager-2-16-16-1", title.format(""), 1e-3, sizes=sizes, batch=100)
+    graph = GraphGradients(
+        "graph-2-16-16-1",
+        title.format("assembled, "),
+        limit_by=(eager.name, 0.5),
+        sizes=sizes,
+        batch=100,
+    )
+    return [eager, graph]
+
+
 _MATMUL_GOALS = {16: 0.3, 64: 0.5, 256: 0.95, 1024: 1.0}
 
 ROWS: list[Row] = [
     Add("add", "add, 4 elements, not recording", goal=0.10),
     Add("add-recording", "add, 4 elements, recording", goal=0.10, recording=True),
     Lecture("lecture", "lecture scalar loss, forward + backward", goal=0.10),
+    GraphLecture("graph-lecture", "lecture scalar loss, assembled, forward + backward", limit=2),
     *_train_rows(),
+    *_gradient_rows(),
     LeNet("lenet", "LeNet, batch 32, SGD step", 1e-3, goal=0.4),
     Gpt("gpt", "2-layer GPT, d 128, 4 heads, 8x64 tokens, AdamW step", 1e-3, goal=0.5),
     Chain("chain", "chain of 10,000 scalar multiplies, forward + backward", 1e-2, goal=0.04),

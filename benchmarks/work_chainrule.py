@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import chainrule
 import work_eager
+import work_graph
 from job import Job
 from rows import Row
 
@@ -17,4 +18,4 @@ def set_threads(count: int) -> None:
 
 def prepare(row: Row) -> Job | None:
     """Returns the row as a job, or None if this library has no such work."""
-    return work_eager.prepare(chainrule, row)
+    return work_graph.prepare(row) or work_eager.prepare(chainrule, row)

@@ -44,7 +44,7 @@ def _lecture(lib: Any, row: rows.Lecture) -> Job:
     return Job(run, lambda loss: _read([loss, *(p.grad for p in parameters)]))
 
 
-def _model(lib: Any, row: rows.Train) -> Any:
+def _model(lib: Any, row: rows.Net) -> Any:
     layers: list[Any] = []
     for weight, bias in row.parameters():
         if layers:
@@ -57,10 +57,26 @@ def _model(lib: Any, row: rows.Train) -> Any:
     return lib.nn.Sequential(*layers)
 
 
-def _train(lib: Any, row: rows.Train) -> Job:
-    model = _model(lib, row)
-    x, y = map(lib.from_numpy, row.data())
+def net(lib: Any, row: rows.Net) -> tuple[Any, Any, Any, Any]:
+    """Returns the model, its loss function, inputs and targets."""
     criterion = lib.nn.MSELoss() if row.regression else lib.nn.CrossEntropyLoss()
+    return _model(lib, row), criterion, *map(lib.from_numpy, row.data())
+
+
+def _gradients(lib: Any, row: rows.Gradients) -> Job:
+    model, criterion, x, y = net(lib, row)
+
+    def run() -> Any:
+        model.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        return loss
+
+    return Job(run, lambda loss: _read([loss, *(p.grad for p in model.parameters())]))
+
+
+def _train(lib: Any, row: rows.Train) -> Job:
+    model, criterion, x, y = net(lib, row)
     if row.optimizer == "sgd":
         optimizer = lib.optim.SGD(model.parameters(), lr=row.lr)
     else:
@@ -174,6 +190,7 @@ _BUILDERS: dict[type[rows.Row], Any] = {
     rows.Add: _add,
     rows.Lecture: _lecture,
     rows.Train: _train,
+    rows.Gradients: _gradients,
     rows.LeNet: _lenet,
     rows.Chain: _chain,
     rows.Tanh: _tanh,

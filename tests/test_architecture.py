@@ -18,7 +18,7 @@ MAX_LINES = 400
 
 
 def written_by_hand() -> list[Path]:
-    folders = ("csrc", "python", "tests", "benchmarks")
+    folders = ("csrc", "python", "tests", "benchmarks", "examples")
     kinds = {".h", ".cpp", ".py", ".txt", ".in"}
     return [p for folder in folders for p in (ROOT / folder).rglob("*") if p.suffix in kinds]
 

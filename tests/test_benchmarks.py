@@ -183,3 +183,35 @@ def test_libraries_that_disagree_are_not_timed(
 def test_every_row_has_a_name_of_its_own(load: Any) -> None:
     names = [row.name for row in load("rows").ROWS]
     assert len(set(names)) == len(names)
+
+
+def test_rows_of_graphs_stand_beside_the_same_work_run_eagerly(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    done = compare(
+        "--rows", "eager-*,graph-*", "--libraries", "chainrule", "--repeat", "1",
+        "--budget", "0.002", "--json", str(file),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(file.read_text())["rows"]}
+    assert rows["graph-lecture"]["limit"] == 2
+    eager = rows["eager-2-16-16-1"]
+    assert rows["graph-2-16-16-1"]["limit"] == eager["stats"]["chainrule"]["median"] / 2
+    assert eager["limit"] is None
+
+
+def test_rows_of_graphs_compute_what_eager_rows_do(load: Any) -> None:
+    rows = {row.name: row for row in load("rows").ROWS}
+    work = load("work_chainrule")
+    jobs = {name: work.prepare(rows[name]) for name in ("eager-2-16-16-1", "graph-2-16-16-1")}
+    eager, graph = (job.read(job.run()) for job in jobs.values())
+    assert [a.tobytes() for a in eager] == [a.tobytes() for a in graph]
+    lecture = work.prepare(rows["graph-lecture"])
+    assert [float(a) for a in lecture.read(lecture.run())] == [9, -60, -36, -12, -102, -6, 6]
+
+
+def test_a_limit_by_a_row_that_has_not_run(load: Any) -> None:
+    row = load("rows").Row("graph", "a graph", limit_by=("row", 0.5))
+    limit_of = load("report").limit_of
+    assert limit_of(row, []) is None
+    assert limit_of(row, [result(load, numpy=3)]) is None
+    assert limit_of(row, [result(load, chainrule=3)]) == 1.5

@@ -1,5 +1,7 @@
 """Graphs assembled before any value exists, and run."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,19 @@ def test_a_mismatch_is_an_error_at_its_line():
         a, b = g.input("a", (2, 3)), g.input("b", (4, 5))
         with pytest.raises(ValueError, match=r"matmul: a has shape \(2, 3\), b has shape \(4, 5\)"):
             a @ b
+
+
+@pytest.mark.parametrize(
+    ("fn", "sizes"),
+    [
+        (lambda x: cr.zeros(3, 4) @ x, "(4 != N)"),
+        (lambda x: x.T + cr.zeros(4, 3), "(N and 3 are not)"),
+        (lambda x: nn.functional.linear(x.T, cr.zeros(3, 3), cr.zeros(3)), "(N != 3)"),
+    ],
+)
+def test_a_mismatch_with_an_unknown_size_says_n(fn, sizes):
+    with cr.Graph() as g, pytest.raises(ValueError, match=re.escape(sizes)):
+        fn(g.input("x", (None, 4)))
 
 
 def test_an_unknown_batch_size_stays_symbolic():

@@ -8,6 +8,7 @@
 #include "chainrule/core/error.h"
 #include "chainrule/graph/file.h"
 #include "chainrule/graph/formula.h"
+#include "chainrule/graph/kept.h"
 #include "chainrule/graph/tape.h"
 #include "dtypes.h"
 #include "module.h"
@@ -255,6 +256,25 @@ Tensor placeholder(const py::object& dtype, const std::vector<int64_t>& shape) {
   return Tensor::placeholder({*type, Shape(shape)});
 }
 
+// (node, output) of what stays in memory for backward; without `wrt`, for the gradients of the parameters that require
+// them or, in a graph without parameters, of the inputs.
+py::list kept_of(const GraphObject& self, std::vector<int> wrt) {
+  for (int i : wrt) checked_node(self, i);
+  if (wrt.empty()) {
+    bool has_parameters = false;
+    for (size_t i = 0; i < self.graph().nodes().size(); ++i) {
+      const GraphNode& node = self.graph().nodes()[i];
+      if (node.kind != NodeKind::parameter) continue;
+      has_parameters = true;
+      if (node.value->requires_grad) wrt.push_back(static_cast<int>(i));
+    }
+    if (!has_parameters) wrt.assign(self.inputs().begin(), self.inputs().end());
+  }
+  py::list kept;
+  for (Ref ref : kept_for_backward(self.graph(), wrt)) kept.append(py::make_tuple(ref.node, ref.output));
+  return kept;
+}
+
 Tensor value_of(const GraphObject& self, int node, int output) {
   if (!self.has_run()) return self.graph().nodes()[static_cast<size_t>(checked_node(self, node))].value;
   return self.last("value").value({node, output});
@@ -267,6 +287,9 @@ void add_graph(py::module_& m) {
   type.def(py::init<>())
       .def("_read_tape", &read_tape)
       .def("_set_gradients", &set_gradients)
+      .def("_set_at_size",
+           [](GraphObject& self, const GraphObject& source, int64_t n) { self.set(source.graph().at_size(n)); })
+      .def("_kept", &kept_of)
       .def("_nodes", &nodes_of)
       .def("_scopes", &scopes_of)
       .def("_outputs", &outputs_of)

@@ -26,6 +26,9 @@ PyObject* pieces(const Tensor& x, int dim, const std::vector<int64_t>& sizes) {
 
 /// Pieces of one size, the last one smaller if need be; one empty piece of an empty dim.
 PyObject* pieces_of(const Tensor& x, int dim, int64_t size) {
+  if (!is_known(x.size(dim)) && is_known(size))
+    fail(ErrorKind::graph, "split", "pieces of " + std::to_string(size) + " of a dim of size " + size_text(x.size(dim)),
+         "N, and so the number of pieces, is not known before the graph runs");
   std::vector<int64_t> sizes;
   int64_t left = x.size(dim);
   for (; left > size; left -= size) sizes.push_back(size);

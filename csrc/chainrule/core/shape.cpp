@@ -122,8 +122,8 @@ Shape broadcast_shapes(IntSpan a, IntSpan b, std::string_view op) {
     if (size == shorter[i] || shorter[i] == 1) continue;
     if (size != 1)
       fail(ErrorKind::shape, op, "shapes " + to_string(a) + " and " + to_string(b) + " do not broadcast",
-           "aligned from the right, sizes must be equal or 1 (" + std::to_string(size) + " and " +
-               std::to_string(shorter[i]) + " are not)");
+           "aligned from the right, sizes must be equal or 1 (" + size_text(size) + " and " + size_text(shorter[i]) +
+               " are not)");
     size = shorter[i];
   }
   return result;

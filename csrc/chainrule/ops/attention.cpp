@@ -114,11 +114,11 @@ Meta ScaledDotProductAttention::infer(const Meta& query, const Meta& key, const 
   if (!same_batch(query, key) || !same_batch(query, value)) refuse("the dimensions before the last two must be equal");
   const int row = query.shape.size() - 2;
   if (query.shape.back() != key.shape.back())
-    refuse("query.shape[-1] must equal key.shape[-1] (" + std::to_string(query.shape.back()) +
-           " != " + std::to_string(key.shape.back()) + ")");
+    refuse("query.shape[-1] must equal key.shape[-1] (" + size_text(query.shape.back()) +
+           " != " + size_text(key.shape.back()) + ")");
   if (key.shape[row] != value.shape[row])
-    refuse("key.shape[-2] must equal value.shape[-2] (" + std::to_string(key.shape[row]) +
-           " != " + std::to_string(value.shape[row]) + ")");
+    refuse("key.shape[-2] must equal value.shape[-2] (" + size_text(key.shape[row]) +
+           " != " + size_text(value.shape[row]) + ")");
   Meta y = query;
   y.shape[row + 1] = value.shape.back();
   return y;

@@ -23,7 +23,7 @@ void check_channels(IntSpan x, IntSpan weight, const ConvolutionOptions& o, std:
   if (__builtin_mul_overflow(weight[1], o.groups, &in) || channels != in)
     fail(ErrorKind::shape, op, shapes_text(x, weight) + (o.groups == 1 ? "" : ", groups is " + groups),
          "weight must be (out, in / groups, kh, kw) and x.shape[" + std::to_string(x.size() - 3) + "] must equal in (" +
-             std::to_string(channels) + " != " + std::to_string(in) + ")");
+             size_text(channels) + " != " + size_text(in) + ")");
 }
 
 /// Results along one dim; 0 where the kernel is larger than the padded image.

@@ -158,8 +158,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   const bool row = a.ndim() == 1, column = b.ndim() == 1;
   if (a.shape().back() != b.size(column ? 0 : b.ndim() - 2))
     fail(ErrorKind::shape, "matmul", "a has shape " + to_string(a.shape()) + ", b has shape " + to_string(b.shape()),
-         std::string("a.shape[-1] must equal b.shape[") + (column ? "-1" : "-2") + "] (" +
-             std::to_string(a.shape().back()) + " != " + std::to_string(b.size(column ? 0 : b.ndim() - 2)) + ")");
+         std::string("a.shape[-1] must equal b.shape[") + (column ? "-1" : "-2") + "] (" + size_text(a.shape().back()) +
+             " != " + size_text(b.size(column ? 0 : b.ndim() - 2)) + ")");
   Tensor y = Tensor::call(Matmul{}, row ? unsqueeze(a, 0) : a, column ? unsqueeze(b, 1) : b);
   if (!row && !column) return y;
   Shape shape(y.shape());

@@ -142,7 +142,7 @@ Meta Linear::infer(const Meta& x, const Meta& weight, const Meta& bias) const {
     fail_shapes(info.name, "x", x, "weight", weight,
                 "weight must be (out, in) and x.shape[-1] must equal in" +
                     (weight.shape.size() == 2 && !x.shape.empty()
-                         ? " (" + std::to_string(x.shape.back()) + " != " + std::to_string(weight.shape[1]) + ")"
+                         ? " (" + size_text(x.shape.back()) + " != " + size_text(weight.shape[1]) + ")"
                          : ""));
   if (!same(bias.shape, Shape{weight.shape[0]}))
     fail_shapes(info.name, "weight", weight, "bias", bias, "bias must have shape (out,)");

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from chainrule.graphs.nodes import Ref
+    from chainrule.graphs.summary import Summary
 
 
 class Graph(Drawable, _C.Graph):
@@ -209,6 +210,44 @@ class Graph(Drawable, _C.Graph):
         """What to call an output of a node: outputs after the first as in Python, "max[1]"."""
         label = self.nodes[ref[0]].label
         return f"{label}[{ref[1]}]" if ref[1] else label
+
+    def summary(self, N: int = 1, *, wrt: str | Iterable[str] | None = None) -> Summary:
+        """Counts nodes, parameters, multiply-adds and the bytes kept for backward, by module.
+
+        Nothing is run: all follows from the shapes. Multiply-adds are those of matrix products,
+        convolutions and attention, as other tools count them. The bytes are those of the results
+        that a recorded run keeps because a gradient rule reads them; what is there anyway (inputs,
+        parameters) does not count, nor does what two rules read count twice.
+
+        Args:
+            N: What to take for the size that is not known yet, such as that of a batch.
+            wrt: Names of the inputs and parameters that need gradients. By default the parameters
+                that require them; in a graph without parameters, the inputs.
+
+        Returns:
+            An object that prints as a table; `rows` and `total` hold the numbers.
+
+        Raises:
+            RuntimeError: The graph has no outputs yet.
+            ValueError: N is less than 1, or `wrt` names the result of an op.
+            KeyError: A name in `wrt` is not that of a node.
+
+        Example:
+            >>> with cr.Graph() as g:
+            ...     x, w = g.input("x", (None, 64)), g.input("w", (64, 10))
+            >>> g.outputs(y=(x @ w).tanh()).summary(N=32)
+            module              type  output  nodes  parameters  multiply-adds  bytes kept
+            ------------------  ----  ------  -----  ----------  -------------  ----------
+            outside of modules                    4           0         20,480       1,280
+            ------------------  ----  ------  -----  ----------  -------------  ----------
+            total                                 4           0         20,480       1,280
+            multiply-adds and bytes kept for backward: with N = 32
+
+        Source: torchinfo.summary; fvcore's FlopCountAnalysis for what counts as a multiply-add.
+        """
+        from chainrule.graphs.summary import summarize
+
+        return summarize(self, N, wrt)
 
     def __len__(self) -> int:
         return len(self.nodes)

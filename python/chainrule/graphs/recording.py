@@ -10,7 +10,7 @@ from chainrule.graphs.graph import Graph
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
 
@@ -75,14 +75,26 @@ def trace(fn: Callable[..., Any], *example_inputs: object, names: list[str] | No
         >>> cr.trace(net, cr.zeros(5, 2)).forward(input=cr.zeros(5, 2))["output"].shape
         (5, 3)
     """
+    examples = [_C.as_tensor(example) for example in example_inputs]
+    return traced(fn, [e.shape for e in examples], [e.dtype for e in examples], names)
+
+
+def traced(
+    fn: Callable[..., Any],
+    shapes: Sequence[Sequence[int | None]],
+    dtypes: Sequence[_C.dtype],
+    names: list[str] | None = None,
+) -> Graph:
+    """Runs a function or module once on placeholders; see `trace`. One size may be None."""
     from chainrule.nn.module import Module
 
-    examples = [_C.as_tensor(example) for example in example_inputs]
     found = Graph()
     with source_lines():
         inputs = [
-            found.input(name, example.shape, example.dtype)
-            for name, example in zip(names or _names_of(fn, len(examples)), examples, strict=True)
+            found.input(name, shape, dtype)
+            for name, shape, dtype in zip(
+                names or _names_of(fn, len(shapes)), shapes, dtypes, strict=True
+            )
         ]
         result = fn(*inputs)
     if isinstance(result, Tensor):

@@ -17,10 +17,11 @@ from chainrule.nn.tree import ModuleTree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from inspect import Signature
     from typing import Any, TypeVar
 
+    from chainrule.graphs.summary import Summary
     from chainrule.nn.hooks import Hook, HookDict, RemovableHandle
     from chainrule.nn.state import IncompatibleKeys
 
@@ -230,6 +231,41 @@ class Module(ModuleTree, _C.ForwardCaller):
         return add_hook(self._forward_hooks, hook, prepend, with_kwargs)
 
     # ---- printing ----
+
+    def summary(
+        self,
+        input_shape: Sequence[int | None] | Sequence[Sequence[int | None]],
+        dtype: _C.dtype | Sequence[_C.dtype] | None = None,
+        *,
+        N: int = 1,
+    ) -> Summary:
+        """Counts nodes, parameters, multiply-adds and bytes kept for backward, by inner module.
+
+        The module is called once in evaluation mode (dropout counts nothing) on placeholders, so
+        nothing is computed; see `Graph.summary` for what counts.
+
+        Args:
+            input_shape: The shape of the input, None for the size of a batch that is left open; for
+                several inputs a list of shapes.
+            dtype: The dtype of the inputs, or one for each; if None that of the first floating
+                parameter, or float32.
+            N: What to take for the open size.
+
+        Returns:
+            An object that prints as a table; `rows` and `total` hold the numbers.
+
+        Raises:
+            RuntimeError: The module reads a value, as in `if x > 0`.
+            ValueError: A shape does not fit the module, or N is less than 1.
+
+        Example:
+            >>> net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+            >>> net.summary((None, 64), N=100).total.parameters
+            2410
+        """
+        from chainrule.graphs.summary import summarize_module
+
+        return summarize_module(self, input_shape, dtype, N)
 
     def extra_repr(self) -> str:
         """Returns what to print between the parentheses; a layer lists its arguments."""

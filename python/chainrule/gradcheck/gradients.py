@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
-from chainrule.graphs.draws import Draw
-from chainrule.graphs.finite_differences import FLOATING, Array, as_tuple
+from chainrule.gradcheck.draws import Draw
+from chainrule.gradcheck.finite_differences import FLOATING, Array, as_tuple
 
 
 class Gradients:

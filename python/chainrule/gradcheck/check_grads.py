@@ -124,7 +124,7 @@ def check_grads(
 
     Source: torch.autograd.gradcheck.
     """
-    from chainrule.graphs.gradient_check import GradientCheck
+    from chainrule.gradcheck.gradient_check import GradientCheck
 
     error = GradientCheck(fn, inputs, grad_fn, eps, atol, rtol).first_failure()
     if error is not None and raise_exception:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
-from chainrule.graphs.check_grads import GradientError
-from chainrule.graphs.draws import draws_of
-from chainrule.graphs.finite_differences import (
+from chainrule.gradcheck.check_grads import GradientError
+from chainrule.gradcheck.draws import draws_of
+from chainrule.gradcheck.finite_differences import (
     FLOATING,
     Array,
     FiniteDifferences,
@@ -18,8 +18,8 @@ from chainrule.graphs.finite_differences import (
     flat,
     name_of,
 )
-from chainrule.graphs.gradients import Gradients
-from chainrule.graphs.likely_mistakes import Evidence, likely_mistake
+from chainrule.gradcheck.gradients import Gradients
+from chainrule.gradcheck.likely_mistakes import Evidence, likely_mistake
 
 ALL_UP_TO = 256  # elements of an input that are all moved
 SAMPLED = 64  # of a larger one

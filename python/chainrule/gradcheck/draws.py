@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chainrule.graphs.finite_differences import Array
+from chainrule.gradcheck.finite_differences import Array
 
 ONE_BY_ONE_UP_TO = 8  # elements of an output that are differentiated one by one
 
