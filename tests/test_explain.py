@@ -307,7 +307,9 @@ def test_a_long_rule_is_named():
     g = cr.trace(nn.LayerNorm(3), cr.zeros(2, 3), names=["x"])
     lines = g.explain("output", "x").splitlines()
     assert lines[1] == "dL/dx = backward_layer_norm[x](gy)"
-    assert lines[2].startswith("backward_f[x](g) is what the rule of f makes of")
+    assert lines[2].startswith("shapes: dL/dx (2, 3)")
+    assert lines[3].startswith("backward_f[x](g) is what the rule of f makes of")
+    assert "](" not in g.explain("output", "x", "markdown")  # that would be a link
 
 
 def test_modules_convolutions_and_classes():

@@ -49,11 +49,10 @@ def matrix_form(between: Between, to: Derivation) -> None:
             terms.setdefault(used, []).append(_handed_on(between, graph.nodes[id], k, gradient))
     last = [to.formula(part) for part in terms[between.wrt]]
     to.equate([to.derivative(to.wrt), to.sum(last)])
-    if to.notation.has_rules:
-        to.say(
-            "backward_f[x](g) is what the rule of f makes of the gradient g of f for its input x"
-        )
     _say_shapes(to, shapes)
+    if to.notation.has_rules:
+        rule = to.formula(("rule", {"op": "f", "name": "x"}, ("label", "g")))
+        to.say(rule, " is what the rule of f makes of the gradient g of f for its input x")
 
 
 def _seed(to: Derivation, shapes: dict[str, tuple[int, ...]]) -> Expression:
