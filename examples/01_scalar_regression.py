@@ -47,7 +47,7 @@ for name, parameter in parameters.items():
 # gradient of `L` with respect to it.
 
 # %%
-g = cr.graph(L)
+g = cr.graph(L, names={"L": L})
 g.backward()
 for node in g.nodes:
     if node.kind == "op":

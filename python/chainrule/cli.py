@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn, TypeAlias
 
+    from chainrule.graphs.graph import Graph
+
     Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 _PROG = "python -m chainrule"
@@ -112,7 +114,15 @@ def _add_demo(commands: Commands) -> argparse.ArgumentParser:
         default=0,
         help="of the initial weights and the order of the images; the held-out images never change",
     )
-    parser.add_argument("--quiet", action="store_true", help="print the result only")
+    parser.add_argument(
+        "--page",
+        metavar="FILE.html",
+        default="lecture.html",
+        help="where to draw the lecture's graph, as a page to walk through",
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="print the result only, and draw nothing"
+    )
     return parser
 
 
@@ -125,6 +135,7 @@ def _run_demo(options: argparse.Namespace) -> None:
         lr=getattr(options, "lr", None),
         optimizer=options.optimizer,
         seed=options.seed,
+        page=options.page,
         quiet=options.quiet,
     )
 
@@ -159,14 +170,56 @@ def _add_step(commands: Commands) -> argparse.ArgumentParser:
 
 def _run_step(options: argparse.Namespace) -> None:
     from chainrule import stepper
+
+    stepper.run(_graph_of(options), of=options.of, as_json=options.json)
+
+
+# ---- draw ----
+
+
+def _add_draw(commands: Commands) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "draw",
+        allow_abbrev=False,
+        help="draw a graph into a file",
+        description="Draws a graph: as a page to walk through (.html), a picture (.svg), for "
+        "Graphviz (.dot) and Mermaid (.mmd), or for the terminal (.txt).",
+    )
+    parser.add_argument(
+        "graph",
+        nargs="?",
+        metavar="FILE.py[:name]",
+        help="a Python file, which is run, and the name of a Graph in it or of a Tensor with a "
+        "history (default: its only Graph); the lecture's graph if left out",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        help="where to; its suffix, .html .svg .dot .mmd or .txt, says what",
+    )
+    return parser
+
+
+def _run_draw(options: argparse.Namespace) -> None:
+    graph = _graph_of(options)
+    graph.draw(options.output)
+    print(f"{len(graph)} nodes drawn in {options.output}")
+
+
+def _graph_of(options: argparse.Namespace) -> Graph:
     from chainrule.graphs.from_file import load_graph
     from chainrule.lecture import lecture_graph
 
-    graph = lecture_graph() if options.graph is None else load_graph(options.graph)
-    stepper.run(graph, of=options.of, as_json=options.json)
+    if options.graph is not None:
+        return load_graph(options.graph)
+    graph = lecture_graph()
+    graph.backward("L")
+    return graph
 
 
-_COMMANDS = ((_add_demo, _run_demo), (_add_step, _run_step))
+_COMMANDS = ((_add_demo, _run_demo), (_add_step, _run_step), (_add_draw, _run_draw))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

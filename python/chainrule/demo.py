@@ -38,6 +38,7 @@ def run(
     lr: float | None = None,
     optimizer: str = "sgd",
     seed: int = 0,
+    page: str | None = None,
     quiet: bool = False,
 ) -> None:
     """Runs both parts and prints them.
@@ -48,13 +49,20 @@ def run(
         lr: The learning rate; the one in LEARNING_RATES if None.
         optimizer: "sgd" or "adam".
         seed: Seeds the generator, from which the weights and the order of the images come.
-        quiet: Print the result only.
+        page: Where to draw the lecture's graph, an .html file; nowhere if None.
+        quiet: Print the result only, and draw nothing.
 
     Raises:
+        OSError: The page cannot be written.
         ValueError: The loss is no longer a finite number: the learning rate is too large.
     """
     if not quiet:
         print(lecture(), end="\n\n", flush=True)
+        if page is not None:
+            graph = lecture_graph()
+            graph.backward("L")
+            graph.draw(page)
+            print(f"The same, to walk through in a browser: {page}\n", flush=True)
     print(
         train(
             epochs,

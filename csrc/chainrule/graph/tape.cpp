@@ -52,6 +52,7 @@ class Reader {
   Ref add_input(std::string name, const Meta& meta) { return graph_.input(std::move(name), meta).ref; }
   Ref leaf(Node* node, const Meta& meta, ModuleCall* call);
   Ref held(const Tensor& value, ModuleCall* call);
+  std::string name_of_output(Node* node) const;
   std::string name_in(ModuleCall* call, const Tensor& value);
   Ref without_value(const Meta& meta);
   void add_op(Node* node);
@@ -122,6 +123,14 @@ Tensor Reader::saved_anywhere(Node* leaf) {
 
 Ref Reader::without_value(const Meta& meta) { return add_input("", meta); }
 
+// Its own name, or else what the caller calls it.
+std::string Reader::name_of_output(Node* node) const {
+  std::string own = name_of(node, 0);
+  if (!own.empty()) return own;
+  const auto named = names_of_nodes_.find({node, 0});
+  return named == names_of_nodes_.end() ? "" : named->second->name;
+}
+
 // A tensor without a name is called by the module that it is first used in: "net.0.weight".
 std::string Reader::name_in(ModuleCall* call, const Tensor& value) {
   if (!call || !options_.attribute) return "";
@@ -132,8 +141,7 @@ std::string Reader::name_in(ModuleCall* call, const Tensor& value) {
 Ref Reader::leaf(Node* node, const Meta& meta, ModuleCall* call) {
   if (const auto found = refs_.find(node); found != refs_.end()) return found->second;
   if (const auto size = size_literal_of(node)) return refs_[node] = graph_.constant(meta.dtype, *size).ref;
-  const auto named = names_of_nodes_.find({node, 0});
-  std::string name = named != names_of_nodes_.end() ? named->second->name : name_of(node, 0);
+  std::string name = name_of_output(node);
   if (node->leaf && !node->leaf->storage)
     fail(ErrorKind::graph, "graph",
          "a placeholder" + (name.empty() ? "" : " " + name) + " of shape " + to_string(meta.shape) +
@@ -151,7 +159,8 @@ Ref Reader::held(const Tensor& value, ModuleCall* call) {
   if (const auto found = held_.find(place); found != held_.end()) return found->second;
   const auto named = names_of_places_.find(place);
   const bool has_name = named != names_of_places_.end();
-  std::string name = has_name ? named->second->name : name_of(value->storage, value->data, value.shape());
+  std::string name = name_of(value->storage, value->data, value.shape());
+  if (name.empty() && has_name) name = named->second->name;
   Ref ref;
   const std::string own = name.empty() ? name_in(call, value) : "";
   if (has_name && named->second->is_parameter) {
@@ -178,9 +187,8 @@ void Reader::add_op(Node* node) {
   }
   const Ref ref = graph_.add(*node->op, node->attributes(), std::move(inputs));
   refs_[node] = ref;
-  const auto named = names_of_nodes_.find({node, 0});
   GraphNode& added = graph_.node(ref.node);
-  added.name = unique(named != names_of_nodes_.end() ? named->second->name : name_of(node, 0));
+  added.name = unique(name_of_output(node));
   added.source = line_of(node);
   if (node->call) added.scope = scope_of(node->call);
 }

@@ -45,7 +45,7 @@ class Graph(Drawable, _C.Graph):
     def __init__(self) -> None:
         super().__init__()
         self._placeholders: dict[str, Tensor] = {}
-        self._modules_around: dict[str, object] = {}
+        self._variables: dict[str, object] = {}  # by name, where the block ended
         self._nodes_read: tuple[GraphNode, ...] | None = None
         self._lines_before = False
         self._steps_begun = 0
@@ -66,13 +66,11 @@ class Graph(Drawable, _C.Graph):
         self._learn_names(sys._getframe(1).f_locals)
 
     def _learn_names(self, variables: Mapping[str, object]) -> None:
-        """Calls results and modules by the variables that hold them where the block ends."""
+        """Keeps what results and modules are called where the block ends."""
         for name, value in variables.items():
-            if isinstance(value, Tensor):
-                if _C._is_placeholder(value) and value.name is None and not name.startswith("_"):
-                    value.name = name
-            elif hasattr(value, "named_parameters"):
-                self._modules_around[name] = value
+            is_result = isinstance(value, Tensor) and _C._is_placeholder(value)
+            if is_result or hasattr(value, "named_parameters"):
+                self._variables[name] = value
 
     def input(
         self, name: str, shape: Sequence[int | None] = (), dtype: _C.dtype = _C.float32
@@ -125,7 +123,10 @@ class Graph(Drawable, _C.Graph):
             TypeError: An output is not a Tensor.
             RuntimeError: An output depends on a placeholder of another graph.
         """
-        self._read_list(list(outputs.items()), self._modules_around)
+        for name, value in outputs.items():  # this name goes before that of a variable
+            if isinstance(value, Tensor) and _C._is_placeholder(value) and value.name is None:
+                value.name = name
+        self._read_list(list(outputs.items()), self._variables)
         return self
 
     def _read_list(
