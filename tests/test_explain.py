@@ -47,7 +47,6 @@ def test_a_node_without_a_name_is_folded():
         y_hat = w * h + b
         r = y_hat - y
         L = r**2
-    y_hat.name, r.name = "y_hat", "r"
     g.outputs(L=L).forward(w=2, h=17, b=3, y=40)
     assert g.explain("L", "w") == (
         "dL/dw = dL/dr · dr/dy_hat · dy_hat/dw = 2(y_hat - y) · h = 2·(-3)·17 = -102"
@@ -79,7 +78,6 @@ def test_each_path_has_a_line():
         x, u, v = g.inputs("x u v")
         a, b = u * x, v * x
         y = a * b
-    a.name, b.name = "a", "b"
     g.outputs(y=y).forward(x=2, u=3, v=5)
     assert g.explain("y", "x").splitlines() == [
         "dy/dx is the sum over 2 paths:",
@@ -221,7 +219,6 @@ def mlp():
         b1 = g.input("b1", (3, 1))
         a = W1 @ x + b1
         y = W2 @ cr.sigmoid(a)
-    a.name = "a"
     return g.outputs(y=y)
 
 
@@ -279,7 +276,6 @@ def test_a_scalar_loss_of_tensors():
         x, w, t = g.input("x", (None, 3)), g.input("w", (3, 1)), g.input("t", (None, 1))
         y_hat = x @ w
         loss = nn.functional.mse_loss(y_hat, t)
-    y_hat.name = "y_hat"
     text = g.outputs(loss=loss).explain("loss", "w")
     assert text.splitlines()[0].startswith("dloss/dw = x^T (2 / N·(y_hat - t))")
     assert "x (N, 3)" in text
@@ -290,7 +286,6 @@ def test_a_gradient_that_several_need_has_a_line():
         x, w = g.input("x", (3,)), g.input("w", (3,))
         h = cr.tanh(w * x)
         y = (h * h + h).sum()
-    h.name = "h"
     lines = g.outputs(y=y).explain("y", "w").splitlines()
     assert lines[:3] == [
         "dy/dadd = ones(3,)",
@@ -310,7 +305,26 @@ def test_a_weight_used_a_thousand_times():
 
 def test_a_long_rule_is_named():
     g = cr.trace(nn.LayerNorm(3), cr.zeros(2, 3), names=["x"])
-    assert "dL/dx = backward_layer_norm[x](gy)" in g.explain("output", "x")
+    lines = g.explain("output", "x").splitlines()
+    assert lines[1] == "dL/dx = backward_layer_norm[x](gy)"
+    assert lines[2].startswith("shapes: dL/dx (2, 3)")
+    assert lines[3].startswith("backward_f[x](g) is what the rule of f makes of")
+    assert "](" not in g.explain("output", "x", "markdown")  # that would be a link
+
+
+def test_modules_convolutions_and_classes():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 2))
+    with cr.Graph() as g:
+        x, t = g.input("x", (None, 1, 8, 8)), g.input("t", (None,), cr.int64)
+        loss = nn.functional.cross_entropy(net(x), t)
+    text = g.outputs(loss=loss).explain("loss", "net.0.weight")
+    assert "relu'(conv2d)" in text
+    assert "net.3.weight (2, 72)" in text
+    assert "conv2d = conv2d(x, net.0.weight, net.0.bias" in text
+    g.forward(x=cr.rand(2, 1, 8, 8), t=[0, 1])
+    for step in [*g.forward_steps(x=cr.rand(2, 1, 8, 8), t=[0, 1]), *g.backward_steps()]:
+        assert len(str(step)) < 800
+        assert step.as_dict()["name"] == step.name
 
 
 # ---- nothing to derive, and mistakes ----

@@ -24,9 +24,9 @@ def lecture_graph() -> Graph:
         product2 = w2 * h
         y_hat = product2 + b2
         r = y_hat - y
-        loss = r**2
+        L = r**2
     product1.name, product2.name = "w1*x", "w2*h"
-    h.name, y_hat.name, r.name = "h", "y_hat", "r"
-    graph.outputs(L=loss)
+    h.name, y_hat.name, r.name, L.name = "h", "y_hat", "r", "L"
+    graph.outputs(L=L)
     graph.forward(**VALUES)
     return graph

@@ -24,7 +24,7 @@ struct TapeOptions {
   /// Name of a module inside the module of the call around it (null: outside), and its type.
   std::function<std::pair<std::string, std::string>(void* module, void* parent)> describe;
   /// What the module calls this tensor of its own; empty if it is not its own.
-  std::function<std::string(void* module, const Tensor& tensor)> attribute;
+  std::function<std::string(void* module, const Tensor& tensor)> attribute = {};
 };
 
 /// Leaves that require gradients become parameters, other tensors inputs that keep their value, numbers constants.

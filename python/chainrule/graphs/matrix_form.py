@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chainrule import _C
 from chainrule.graphs.derivation import Math
-from chainrule.graphs.expressions import LEAVES, size_of
+from chainrule.graphs.expressions import LEAVES, as_text, size_of
 from chainrule.graphs.paths import ONE
 
 TYPE_CHECKING = False
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _NESTED = 16
 """A formula of more leaves and ops than that gets a line of its own."""
-_RULE = 14
-"""The rule of an op that is longer is named and not written out."""
+_RULE = 70
+"""The rule of an op that has more characters is named and not written out."""
 _SIMPLE = 3
 """The derivative of a function of one variable that is longer is written f'(x)."""
 
@@ -50,6 +50,9 @@ def matrix_form(between: Between, to: Derivation) -> None:
     last = [to.formula(part) for part in terms[between.wrt]]
     to.equate([to.derivative(to.wrt), to.sum(last)])
     _say_shapes(to, shapes)
+    if to.notation.has_rules:
+        rule = to.formula(("rule", {"op": "f", "name": "x"}, ("label", "g")))
+        to.say(rule, " is what the rule of f makes of the gradient g of f for its input x")
 
 
 def _seed(to: Derivation, shapes: dict[str, tuple[int, ...]]) -> Expression:
@@ -82,7 +85,7 @@ def _handed_on(between: Between, node: GraphNode, k: int, gradient: Expression) 
     graph = between.graph
     rule = graph._derivative(node.id, k)
     if not _C._op_facts(node.op)[2]:
-        if size_of(rule) > _RULE:
+        if len(as_text(rule)) > _RULE:
             return ("rule", {"op": node.op, "name": graph._label(node.inputs[k])}, gradient)
         return _with_upstream(between.written_out(rule, {}), gradient)
     if len(node.inputs) == 1 and size_of(rule) > _SIMPLE:

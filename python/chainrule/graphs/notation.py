@@ -42,6 +42,7 @@ class Notation(Text):
 
     def __init__(self, tensors: Iterable[str] = ()) -> None:
         self._tensors = set(tensors)
+        self.has_rules = False
         self.seen: dict[str, None] = {}  # the labels written so far, in order
 
     def add_tensor(self, label: str) -> None:
@@ -100,6 +101,7 @@ class Notation(Text):
         if op == "prime":
             return self.prime(**rest[0]) + self.parenthesized(self(rest[1])), TIGHTEST
         if op == "rule":
+            self.has_rules = True
             return self.rule(gy=rest[1], **rest[0]), TIGHTEST
         return super().write(op, *rest)
 

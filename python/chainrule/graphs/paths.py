@@ -167,7 +167,7 @@ class Between:
             self._formulas = {
                 node.label: self.graph._expression(node.id)
                 for node in self.graph.nodes
-                if node.op and not node.name and node.outputs == 1
+                if node.op and not node.name and node.outputs == 1 and len(node.attributes) <= 2
             }
         return self._formulas
 

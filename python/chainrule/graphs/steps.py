@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _SMALL = 100
 """Local derivatives have numbers where the result has at most so many elements."""
+_LONG = 120
+"""A rule of more characters is not printed; `local_derivative` has it."""
 
 
 class ForwardStep:
@@ -175,7 +177,8 @@ class BackwardStep:
 
     def _product(self, to: Contribution) -> str:
         if to.local_value is None:
-            return to.local_derivative or f"the rule of {self.op}"
+            is_short = 0 < len(to.local_derivative) <= _LONG
+            return to.local_derivative if is_short else f"the rule of {self.op}"
         upstream, local = short(self.upstream), short(to.local_value)
         words = to.local_derivative if to.local_derivative.isalnum() else f"({to.local_derivative})"
         symbols = f"{derivative_name(self.of, self.name)} * {words}"
