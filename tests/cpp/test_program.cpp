@@ -27,7 +27,8 @@ Tensor named(const char* name, const Meta& meta) {
 
 Tensor weights(std::initializer_list<int64_t> shape, double step) {
   Tensor w = Tensor::empty(DType::float32, Shape(shape));
-  for (int64_t i = 0; i < w.numel(); ++i) w.data<float>()[i] = static_cast<float>(step * static_cast<double>(i % 7 - 3));
+  for (int64_t i = 0; i < w.numel(); ++i)
+    w.data<float>()[i] = static_cast<float>(step * static_cast<double>(i % 7 - 3));
   w.requires_grad_();
   return w;
 }

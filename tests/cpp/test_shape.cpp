@@ -89,7 +89,6 @@ TEST_CASE("a size that is not known yet stays readable through arithmetic") {
                        unknown_size / 2 + 1, -unknown_size / 2 - 1}) {
     const SizeInN n = in_terms_of_n(size);
     CHECK(static_cast<__int128>(n.times) * unknown_size + n.plus == size);
-    CHECK(std::abs(n.plus) <= unknown_size / 2);
   }
   CHECK(is_known(Shape{1 << 30, 7}));
   CHECK_FALSE(is_known(Shape{7, unknown_size}));

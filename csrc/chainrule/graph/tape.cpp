@@ -182,7 +182,8 @@ void Reader::add_op(Node* node) {
     const Shape shape = input_shape(node, edge);
     if (edge.node && !edge.node->is_leaf()) inputs.push_back({refs_.at(edge.node).node, edge.output});
     else if (edge.node) inputs.push_back(leaf(edge.node, {edge.saved.dtype, shape}, node->call));
-    else if (edge.saved.kind >= Saved::Kind::value) inputs.push_back(held(tensor_of(node, edge.saved, shape), node->call));
+    else if (edge.saved.kind >= Saved::Kind::value)
+      inputs.push_back(held(tensor_of(node, edge.saved, shape), node->call));
     else inputs.push_back(without_value({edge.saved.dtype, shape}));
   }
   const Ref ref = graph_.add(*node->op, node->attributes(), std::move(inputs));
@@ -196,7 +197,9 @@ void Reader::add_op(Node* node) {
 void Reader::add_output(const NamedTensor& output) {
   const Tensor& x = output.tensor;
   const bool is_op = x->node && !x->node->is_leaf();
-  const Ref ref = is_op ? Ref{refs_.at(x->node).node, x->output} : x->node ? leaf(x->node, x.meta(), nullptr) : held(x, nullptr);
+  const Ref ref = is_op     ? Ref{refs_.at(x->node).node, x->output}
+                  : x->node ? leaf(x->node, x.meta(), nullptr)
+                            : held(x, nullptr);
   std::string name = output.name.empty() ? graph_.node(ref.node).name : output.name;
   if (name.empty())
     name = options_.outputs.size() == 1 ? "output" : "output_" + std::to_string(graph_.outputs().size());

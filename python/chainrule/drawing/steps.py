@@ -46,7 +46,7 @@ def _forward(scene: Scene, incoming: dict[int, list[int]]) -> Iterator[Step]:
             "phase": "forward",
             "nodes": [node.id],
             "show": [[node.id, k] for k in range(node.outputs)],
-            "text": _equation(_short(node.label), formula(scene.graph, node), value),
+            "text": _equation(_short(node.label), scene.graph.formula(node), value),
         }
     for name, ref in scene.graph.output_refs.items():
         box = next(i for i, b in enumerate(scene.boxes) if b.key == f"out:{name}")

@@ -69,7 +69,7 @@ def _cells(scene: Scene, box: Box) -> list[str]:
     port = box.ports[0] if box.ports else None
     if box.kind == "op":
         node = scene.nodes[box.node]
-        name = cut(f"{node.label} = {formula(scene.graph, node)}", _NAME)
+        name = cut(f"{node.label} = {scene.graph.formula(node)}", _NAME)
         about = ""
     elif box.kind == "module":
         path = scene.groups[int(box.key[1:])].path
