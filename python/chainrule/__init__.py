@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from chainrule import drawing as drawing
     from chainrule import nn as nn
     from chainrule import optim as optim
-    from chainrule.gradcheck.check_grads import GradientError as GradientError
     from chainrule.gradcheck.check_grads import check_grads as check_grads
+    from chainrule.gradcheck.error import GradientError as GradientError
     from chainrule.graphs.graph import Graph as Graph
     from chainrule.graphs.recording import graph as graph
     from chainrule.graphs.recording import source_lines as source_lines
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _SUBPACKAGES = ("datasets", "drawing", "nn", "optim")
 _FROM_MODULES = {  # names that come with the module they live in, when first asked for
-    "GradientError": "chainrule.gradcheck.check_grads",
+    "GradientError": "chainrule.gradcheck.error",
     "Graph": "chainrule.graphs.graph",
     "check_grads": "chainrule.gradcheck.check_grads",
     "graph": "chainrule.graphs.recording",

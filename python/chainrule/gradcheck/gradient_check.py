@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
-from chainrule.gradcheck.check_grads import GradientError
 from chainrule.gradcheck.draws import draws_of
+from chainrule.gradcheck.error import GradientError
 from chainrule.gradcheck.finite_differences import (
     FLOATING,
     Array,
