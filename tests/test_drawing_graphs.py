@@ -6,6 +6,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import chainrule as cr
 from chainrule import drawing, nn
 from chainrule.drawing.layout import layout
 from chainrule.drawing.scene import build_scene
+from chainrule.lecture import lecture_graph
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -145,3 +147,9 @@ def test_the_page_of_a_real_graph_tells_formulas_rules_and_lines() -> None:
     assert h["gradient"] == "-12.0"
     assert "b1" in h["formula"]
     assert h["source"].startswith("test_drawing_graphs.py:")
+
+
+def test_the_picture_in_the_readme_is_what_is_drawn_today():
+    graph = lecture_graph()
+    graph.backward("L")
+    assert (Path(__file__).parents[1] / "examples/lecture.svg").read_text() == graph.to_svg()
