@@ -17,14 +17,14 @@ def lecture_graph() -> Graph:
         >>> g.value("L"), g.backward("L", "w2")
         (tensor(9.), {'w2': tensor(-102.)})
     """
-    with Graph() as graph:
-        x, w1, b1, w2, b2, y = graph.inputs("x w1 b1 w2 b2 y")
-        product1 = w1 * x
-        h = product1 + b1
-        product2 = w2 * h
-        y_hat = product2 + b2
-        r = y_hat - y
-        L = r**2
+    graph = Graph()  # not in a block, which would remember the line of whoever calls this
+    x, w1, b1, w2, b2, y = graph.inputs("x w1 b1 w2 b2 y")
+    product1 = w1 * x
+    h = product1 + b1
+    product2 = w2 * h
+    y_hat = product2 + b2
+    r = y_hat - y
+    L = r**2
     product1.name, product2.name = "w1*x", "w2*h"
     h.name, y_hat.name, r.name, L.name = "h", "y_hat", "r", "L"
     graph.outputs(L=L)
