@@ -210,3 +210,27 @@ def test_the_gradient_graph_has_the_unknown_size_too():
         (expected,) = cr.grad(eager, [x])
         got = of_x.forward(X=x.detach(), y=t)["X"]
         np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=2e-5, atol=1e-6)
+
+
+def test_gradients_can_be_looked_at_after_a_step():
+    w = cr.tensor([1.0, 2.0], requires_grad=True, name="w")
+    g = cr.graph((w * w).sum())
+    g.backward()
+    with cr.no_grad():
+        w.sub_(0.1)
+    assert "w" in g.to_text()
+
+
+def test_the_gradient_of_max_behind_what_simplifies_away():
+    with cr.Graph() as g:
+        x = g.input("x", (2, 3))
+    g.outputs(L=(x * 1.0).max(dim=1)[0].sum())
+    x = cr.tensor([[1.0, 5.0, 2.0], [7.0, 0.0, 3.0]])
+    assert g.grad("L", "x").forward(x=x)["x"].tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+def test_modules_may_go_before_the_graph_is_read():
+    def head(x):
+        return nn.Linear(8, 2)(x)
+
+    assert cr.trace(head, cr.zeros(3, 8)).forward(x=cr.ones(3, 8))["output"].shape == (3, 2)

@@ -144,3 +144,73 @@ def test_gradients_do_not_share_memory():
     gradients = g.backward("y")
     gradients["a"].add_(5)
     assert gradients["b"].item() == 1.0
+
+
+def test_a_held_value_that_changed_after_it_was_read_is_refused():
+    w, total = cr.tensor([1.0, 2.0], requires_grad=True), cr.zeros(2)
+    total.add_(w)
+    total.add_(w)
+    with pytest.raises(RuntimeError, match="changed in place after it was read"):
+        cr.graph(total.sum())
+
+
+def test_a_failed_forward_leaves_no_gradient_to_ask_for():
+    with cr.Graph() as g:
+        x, w = g.inputs("x w")
+    g.outputs(y=x * w).forward(x=2, w=3)
+    with pytest.raises(ValueError, match=r"w of shape \(3,\)"):
+        g.forward(x=5, w=cr.ones(3))
+    with pytest.raises(RuntimeError, match="not run forward"):
+        g.backward()
+
+
+def test_a_result_that_was_changed_is_noticed():
+    with cr.Graph() as g:
+        (x,) = g.inputs("x")
+    g.outputs(y=x.exp())
+    y = g.forward(x=1)["y"]
+    y.mul_(0)
+    with pytest.raises(RuntimeError, match="y was changed after forward"):
+        g.backward("y")
+
+
+def test_what_is_done_to_a_result_does_not_reach_the_next_one():
+    with cr.Graph() as g:
+        (x,) = g.inputs("x")
+    g.outputs(y=x.exp())
+    g.forward(x=1)["y"].requires_grad_()
+    g.forward(x=1)["y"].name = "mine"
+    again = g.forward(x=2)["y"]
+    assert not again.requires_grad
+    assert again.name is None
+
+
+@pytest.mark.parametrize("ref", [(100_000, 0), (1, 50_000), (-1, 0), (0, -1)])
+def test_refs_that_do_not_exist(ref):
+    g = lecture()
+    g.forward(**LECTURE)
+    g.backward("L")
+    for read in (g.value, g.gradient):
+        with pytest.raises(IndexError):
+            read(ref)
+
+
+def test_a_graph_that_was_not_initialised():
+    with pytest.raises(RuntimeError, match="__init__"):
+        cr.Graph.__new__(cr.Graph).forward()
+
+
+def test_a_loop_over_an_unknown_size_is_refused():
+    with cr.Graph() as g:
+        x = g.input("x", (None, 3))
+    with pytest.raises(RuntimeError, match="N is not known"):
+        range(x.shape[0])
+    with pytest.raises(RuntimeError, match="N is not known"):
+        bool(x.shape[0] == 1)
+
+
+def test_one_size_may_be_left_open():
+    with pytest.raises(ValueError, match="one size of a tensor may be left open"):
+        cr.Graph().input("x", (None, None))
+    with pytest.raises(TypeError, match="a sequence of ints and None"):
+        cr.Graph().input("x", ("a",))

@@ -122,7 +122,7 @@ def test_every_op_has_samples() -> None:
 
 @pytest.mark.parametrize("op", BY_OP)
 def test_samples_reach_the_gradient(op: Op) -> None:
-    expected = op.result not in ("bool", "int64")
+    expected = op.result not in ("bool", "int64") and op.name != "detach"
     assert any(takes_gradient(op, sample) for sample in op.calls) == expected
 
 

@@ -173,6 +173,10 @@ Number Arguments::number(int i) const {
   }
   const auto scalar = scalar_from(value, op());
   if (!scalar) refuse(i, "it must be a number");
+  if (scalar->value.is_integer && !is_known(scalar->value.integer))
+    fail(ErrorKind::graph, op(),
+         signature_.parameters[static_cast<size_t>(i)].name + " is " + size_text(scalar->value.integer),
+         "N is not known before the graph runs, and only sizes and factors of tensors may depend on it");
   return scalar->value;
 }
 double Arguments::real(int i) const { return number(i).real; }

@@ -114,6 +114,17 @@ const std::vector<int>& GraphObject::leaves_below(Ref of) {
   return leaves_;
 }
 
+Ref GraphObject::checked(int node, int output) const {
+  const int nodes = static_cast<int>(graph_.nodes().size());
+  if (node < 0 || node >= nodes)
+    fail(ErrorKind::index, "graph", "node " + std::to_string(node), "the graph has " + std::to_string(nodes));
+  const int outputs = static_cast<int>(graph_.nodes()[static_cast<size_t>(node)].outputs.size());
+  if (output < 0 || output >= outputs)
+    fail(ErrorKind::index, "graph", "output " + std::to_string(output) + " of node " + std::to_string(node),
+         "it has " + std::to_string(outputs));
+  return {node, output};
+}
+
 GraphObject::Running::Running(GraphObject& graph) : graph_(graph) {
   if (graph.running_)
     fail(ErrorKind::graph, "graph", "a second call while the graph is running", "its buffers serve one run at a time",
@@ -204,12 +215,7 @@ py::object expression(const Formula& formula) {
   return made[static_cast<size_t>(formula.root.node)];
 }
 
-int checked_node(const GraphObject& self, int node) {
-  if (node < 0 || node >= static_cast<int>(self.graph().nodes().size()))
-    fail(ErrorKind::index, "graph", "node " + std::to_string(node),
-         "the graph has " + std::to_string(self.graph().nodes().size()));
-  return node;
-}
+int checked_node(const GraphObject& self, int node) { return self.checked(node, 0).node; }
 
 // ---- Making one ----
 
@@ -275,9 +281,11 @@ py::list kept_of(const GraphObject& self, std::vector<int> wrt) {
   return kept;
 }
 
-Tensor value_of(const GraphObject& self, int node, int output) {
-  if (!self.has_run()) return self.graph().nodes()[static_cast<size_t>(checked_node(self, node))].value;
-  return self.last("value").value({node, output});
+Tensor value_of(GraphObject& self, int node, int output) {
+  const Ref ref = self.checked(node, output);
+  if (!self.has_run()) return self.graph().nodes()[static_cast<size_t>(node)].value;
+  const GraphObject::Running running(self);
+  return self.last("value").value(ref);
 }
 
 }  // namespace

@@ -21,6 +21,8 @@ class GraphObject {
   Ref find_output(std::string_view name, std::string_view op) const;
   /// The node of that name, or else what the output is.
   Ref find_node(std::string_view name, std::string_view op) const;
+  /// The same by numbers; fails when there is no such node or output.
+  Ref checked(int node, int output) const;
   /// The input of that name.
   int find_input(PyObject* name) const;
   std::span<const int> inputs() const { return inputs_; }

@@ -12,7 +12,9 @@ namespace chainrule::python {
 namespace {
 
 GraphObject& graph_of(PyObject* self) {
-  return *static_cast<GraphObject*>(reinterpret_cast<py::detail::instance*>(self)->get_value_and_holder().value_ptr());
+  void* graph = reinterpret_cast<py::detail::instance*>(self)->get_value_and_holder().value_ptr();
+  if (!graph) fail(ErrorKind::graph, "graph", "a Graph whose __init__ was not called", "call super().__init__() first");
+  return *static_cast<GraphObject*>(graph);
 }
 
 // ---- Feeds ----
@@ -25,12 +27,25 @@ Tensor tensor_for(PyObject* value, const Meta& meta) {
   return convert(py::handle(value), dtype).cast<Tensor>();
 }
 
+// A Python int that a double holds exactly.
+std::optional<double> small_integer(PyObject* value) {
+  if (!PyLong_CheckExact(value)) return std::nullopt;
+  int overflow = 0;
+  const long long whole = PyLong_AsLongLongAndOverflow(value, &overflow);
+  constexpr long long exact = 1LL << 53;
+  if (overflow || whole > exact || whole < -exact) return std::nullopt;
+  return static_cast<double>(whole);
+}
+
 // Tells the unknown size from the inputs that have it; all must agree.
 int64_t size_of_feeds(const GraphObject& self, std::span<const int> inputs, std::span<const Tensor> values) {
   std::optional<int64_t> n;
   for (size_t k = 0; k < inputs.size(); ++k) {
     const Shape& wanted = self.graph().nodes()[static_cast<size_t>(inputs[k])].outputs[0].shape;
-    if (!values[k] || static_cast<size_t>(wanted.size()) != values[k].shape().size()) continue;
+    if (static_cast<size_t>(wanted.size()) != values[k].shape().size())
+      fail(ErrorKind::shape, "forward",
+           self.labels()[static_cast<size_t>(inputs[k])] + " of shape " + to_string(values[k].shape()),
+           "the graph was assembled for shape " + to_string(wanted));
     for (int d = 0; d < wanted.size(); ++d) {
       const SizeInN size = in_terms_of_n(wanted[d]);
       if (size.is_known()) continue;
@@ -65,6 +80,8 @@ Program& feed(GraphObject& self, PyObject* const* values, PyObject* keywords) {
     for (size_t k = 0; k < inputs.size(); ++k) {
       const Meta& meta = nodes[static_cast<size_t>(inputs[k])].outputs[0];
       if (PyFloat_CheckExact(values[k]) && meta.shape.empty()) program.feed(inputs[k], PyFloat_AS_DOUBLE(values[k]));
+      else if (const auto whole = small_integer(values[k]); whole && is_floating(meta.dtype) && meta.shape.empty())
+        program.feed(inputs[k], *whole);
       else program.feed(inputs[k], tensor_for(values[k], meta));
     }
     return program;
@@ -278,12 +295,14 @@ std::vector<int> begin_backward(GraphObject& self, const py::object& of, const p
 
 std::vector<Tensor> run_node_backward(GraphObject& self, int node) {
   const GraphObject::Running running(self);
-  return self.last("backward_steps").run_node_backward(node);
+  return self.last("backward_steps").run_node_backward(self.checked(node, 0).node);
 }
 
 Tensor gradient_of(GraphObject& self, int node, int output) {
+  const Ref ref = self.checked(node, output);
   if (!self.has_run()) return Tensor();
-  return self.last("gradient").gradient({node, output});
+  const GraphObject::Running running(self);
+  return self.last("gradient").gradient(ref);
 }
 
 }  // namespace

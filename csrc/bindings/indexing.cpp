@@ -41,10 +41,16 @@ Item slice_item(PyObject* o) {
     if (item.step < 1)
       fail(ErrorKind::value, "slice", "step " + std::to_string(item.step), "the step must be positive");
   }
-  Py_ssize_t start, stop, checked_step;
-  if (PySlice_Unpack(o, &start, &stop, &checked_step) < 0) throw py::error_already_set();
-  item.start = start;
-  item.stop = stop;
+  // As PySlice_Unpack does, but for sizes that are not known yet.
+  const auto bound = [](PyObject* at, int64_t otherwise) {
+    if (at == Py_None) return otherwise;
+    if (!PyLong_Check(at)) return int64_from(at, "slice");
+    const Py_ssize_t clipped = PyNumber_AsSsize_t(at, nullptr);
+    if (clipped == -1 && PyErr_Occurred()) throw py::error_already_set();
+    return static_cast<int64_t>(clipped);
+  };
+  item.start = bound(reinterpret_cast<PySliceObject*>(o)->start, 0);
+  item.stop = bound(reinterpret_cast<PySliceObject*>(o)->stop, PY_SSIZE_T_MAX);
   return item;
 }
 

@@ -104,6 +104,7 @@ PyObject* compare(PyObject* left, PyObject* right, int comparison) {
 // ---- Conversion to Python's numbers ----
 
 const Tensor& require_one_element(const Tensor& x, const char* op) {
+  if (x.is_placeholder()) static_cast<void>(x.data());  // says that there is no value yet
   if (x.numel() != 1)
     fail(ErrorKind::value, op, "a tensor of shape " + to_string(x.shape()), "only one element can become a number",
          "index it, or reduce it with sum(), max() or the like");

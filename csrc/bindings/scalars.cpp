@@ -21,7 +21,9 @@ bool starts_with(PyObject* o, const char* prefix) {
 }  // namespace
 
 int64_t int64_from(PyObject* o, std::string_view op) {
-  const py::object index = owned(PyNumber_Index(o));
+  // A size that is not known yet is no int for Python's own functions: graphs/sizes.py.
+  const bool is_unknown = !PyLong_Check(o) && starts_with(o, "UnknownSize");
+  const py::object index = owned(is_unknown ? PyObject_GetAttrString(o, "_value") : PyNumber_Index(o));
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
   if (overflow != 0) fail(ErrorKind::value, op, "the integer " + std::string(py::str(index)), "it must fit in 64 bits");

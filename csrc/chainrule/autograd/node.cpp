@@ -196,7 +196,10 @@ void record(const OpRow& row, const void* op, std::span<const Tensor* const> inp
     }
     const bool is_read = (plan.reads >> std::min<size_t>(k, 29) & 1) != 0;
     const bool like_output = k < 32 && (plan.like_output >> k & 1) != 0;
-    const Kind kind = is_read ? Kind::value : edge->node ? Kind::meta : Kind::held;
+    // What leads on is not kept, but for a leaf of a graph that is assembled: its owner may go before the graph is
+    // read.
+    const bool leads_on = edge->node && !(x->storage && !outputs[0]->storage);
+    const Kind kind = is_read ? Kind::value : leads_on ? Kind::meta : Kind::held;
     saver.save(edge->saved, x, kind, like_output);
   }
   node->sequence = last_sequence = sequence + 1;

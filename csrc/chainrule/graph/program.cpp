@@ -13,7 +13,8 @@ namespace {
 
 // Memory for a result: what the last run used, unless somebody holds it.
 void prepare(Tensor& result, const Meta& meta) {
-  if (!result || !exclusively_ours(result)) result = Tensor::empty(meta);
+  const bool is_plain = result && !result->node && !result->requires_grad && !result->grad && !result->named;
+  if (!is_plain || !exclusively_ours(result)) result = Tensor::empty(meta);
 }
 
 std::string quoted(const GraphNode& node) { return node.name.empty() ? "an input without a name" : node.name; }
@@ -35,6 +36,7 @@ Program::Program(Graph graph) : graph_(std::move(graph)) {
 }
 
 void Program::feed(int node, const Tensor& value) {
+  has_run_ = false;
   const GraphNode& input = graph_.nodes()[static_cast<size_t>(node)];
   const Meta& meta = input.outputs[0];
   if (!same(value.shape(), meta.shape))
@@ -47,6 +49,7 @@ void Program::feed(int node, const Tensor& value) {
 }
 
 void Program::feed(int node, double value) {
+  has_run_ = false;
   const Meta& meta = graph_.nodes()[static_cast<size_t>(node)].outputs[0];
   Tensor& held = values_[slot({node, 0})];
   if (meta.dtype == DType::float32 && meta.shape.empty() && held && exclusively_ours(held)) {
@@ -57,6 +60,7 @@ void Program::feed(int node, double value) {
 }
 
 void Program::forget_feeds() {
+  has_run_ = false;
   for (int i : leaves_) {
     const GraphNode& node = graph_.nodes()[static_cast<size_t>(i)];
     if (node.kind == NodeKind::input) values_[slot({i, 0})] = node.value;
@@ -66,13 +70,16 @@ void Program::forget_feeds() {
 void Program::begin_forward() {
   has_run_ = ops_.empty();
   gradients_.clear();
+  result_versions_.clear();
   for (size_t k = 0; k < leaves_.size(); ++k) {
     const Tensor& value = values_[slot({leaves_[k], 0})];
     if (!value) {
       const GraphNode& node = graph_.nodes()[static_cast<size_t>(leaves_[k])];
       fail(ErrorKind::value, "forward", "no value for " + quoted(node), "every input needs one",
-           node.name.empty() ? "name the tensor before the graph is taken, or take it before backward() frees the tape"
-                             : "pass " + node.name + "=...");
+           node.name.empty()
+               ? "keep the tensor, or the module it belongs to, in a variable until the graph is taken, and take "
+                 "the graph before backward() frees the tape"
+               : "pass " + node.name + "=...");
     }
     versions_[k] = value->storage->version;
   }
@@ -89,7 +96,7 @@ void Program::forget_results() {
 void Program::forward() {
   begin_forward();
   for (int i : ops_) run_node(i);
-  has_run_ = true;
+  if (ops_.empty()) note_results();
 }
 
 void Program::run_node(int i) {
@@ -108,7 +115,7 @@ void Program::run_node(int i) {
     for (size_t k = 0; k < node.outputs.size(); ++k) prepare(out[k], node.outputs[k]);
     row.forward(node.attributes.data(), x, out);
   }
-  if (i == ops_.back()) has_run_ = true;
+  if (i == ops_.back()) note_results();
 }
 
 // ---- Backward ----
@@ -140,12 +147,29 @@ void Program::plan_backward(Ref of, std::span<const int> wrt) {
   }
 }
 
-void Program::check_unchanged() const {
+// A node whose value was changed in place after forward: a leaf, or a result that was given out. -1: there is none.
+int Program::first_changed() const {
   for (size_t k = 0; k < leaves_.size(); ++k)
-    if (values_[slot({leaves_[k], 0})]->storage->version != versions_[k])
-      fail(ErrorKind::graph, "backward",
-           quoted(graph_.nodes()[static_cast<size_t>(leaves_[k])]) + " was changed after forward read it",
-           "a gradient is that of the values of the last forward", "run forward again");
+    if (values_[slot({leaves_[k], 0})]->storage->version != versions_[k]) return leaves_[k];
+  for (size_t k = 0; k < result_versions_.size(); ++k)
+    if (values_[slot(graph_.outputs()[k].ref)]->storage->version != result_versions_[k])
+      return graph_.outputs()[k].ref.node;
+  return -1;
+}
+
+void Program::check_unchanged() const {
+  const int changed = first_changed();
+  if (changed >= 0)
+    fail(ErrorKind::graph, "backward",
+         quoted(graph_.nodes()[static_cast<size_t>(changed)]) + " was changed after forward read it",
+         "a gradient is that of the values of the last forward", "run forward again");
+}
+
+void Program::note_results() {
+  result_versions_.clear();
+  for (const GraphOutput& output : graph_.outputs())
+    result_versions_.push_back(values_[slot(output.ref)]->storage->version);
+  has_run_ = true;
 }
 
 void Program::begin_backward(Ref of, std::span<const int> wrt, const Tensor& seed, bool keep) {
@@ -191,7 +215,8 @@ std::vector<Tensor> Program::run_node_backward(int node) {
 
 Tensor Program::gradient(Ref ref) {
   if (gradients_.empty()) return Tensor();
-  if (!keep_) backward(of_, std::vector<int>(wrt_), Tensor(seed_), true);
+  if (!has_run_) return Tensor();
+  if (!keep_ && first_changed() < 0) backward(of_, std::vector<int>(wrt_), Tensor(seed_), true);
   return gradients_[slot(ref)];
 }
 

@@ -49,7 +49,9 @@ class Program {
  private:
   size_t slot(Ref ref) const { return first_slot_[static_cast<size_t>(ref.node)] + static_cast<size_t>(ref.output); }
   void plan_backward(Ref of, std::span<const int> wrt);
+  int first_changed() const;
   void check_unchanged() const;
+  void note_results();
   void give(Ref to, Tensor gradient);
   void backward_of(int node, std::vector<Tensor>* shown);
   void backward_of_elementwise(const GraphNode& node, unsigned owed, Tensor gy, Tensor* gx) const;
@@ -60,6 +62,7 @@ class Program {
   std::vector<int> ops_, leaves_;
   std::vector<Tensor> values_, gradients_;   // by slot
   std::vector<uint32_t> versions_;           // of the leaves' memory, when forward read it
+  std::vector<uint32_t> result_versions_;    // of the outputs' memory, when forward had made it
   bool has_run_ = false, keep_ = false;
   Tensor seed_;
 

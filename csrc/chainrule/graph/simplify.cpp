@@ -35,7 +35,8 @@ class Simplifier {
   const GraphNode& node(Ref ref) const { return node(ref.node); }
   Ref now(Ref ref) const {
     const auto found = replaced_.find(ref.node);
-    return found == replaced_.end() ? ref : found->second;
+    if (found == replaced_.end()) return ref;
+    return {found->second.node, found->second.output + ref.output};  // more than one only where an op was added again
   }
 
   void simplify_node(int i) {

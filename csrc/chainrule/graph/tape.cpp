@@ -49,10 +49,12 @@ class Reader {
   void collect_shapes();
   Shape input_shape(Node* node, const Edge& edge) const;
   std::string unique(std::string name);
+  int next_count(const std::string& name) { return ++last_count_.try_emplace(name, 1).first->second; }
   Ref add_input(std::string name, const Meta& meta) { return graph_.input(std::move(name), meta).ref; }
   Ref leaf(Node* node, const Meta& meta, ModuleCall* call);
   Ref held(const Tensor& value, ModuleCall* call);
   std::string name_of_output(Node* node) const;
+  Tensor unchanged(const Node* node, const Edge& edge, IntSpan shape) const;
   std::string name_in(ModuleCall* call, const Tensor& value);
   Ref without_value(const Meta& meta);
   void add_op(Node* node);
@@ -69,7 +71,9 @@ class Reader {
   std::map<std::pair<Node*, int>, const NamedTensor*> names_of_nodes_;
   std::map<Place, const NamedTensor*> names_of_places_;
   std::map<ModuleCall*, int> scopes_;
+  std::map<Node*, std::pair<Node*, const Edge*>> keepers_;  // of the values of leaves
   std::set<std::string> used_names_, used_paths_;
+  std::map<std::string, int> last_count_;  // of names and paths that came more than once
 };
 
 void Reader::collect_names() {
@@ -98,7 +102,10 @@ void Reader::collect_shapes() {
     if (output.tensor->node) shapes_[{output.tensor->node, output.tensor->output}] = Shape(output.tensor.shape());
   for (size_t i = order_.size(); i-- > 0;)
     for (const Edge& edge : order_[i]->edges())
-      if (edge.node) shapes_[{edge.node, edge.output}] = input_shape(order_[i], edge);
+      if (edge.node) {
+        shapes_[{edge.node, edge.output}] = input_shape(order_[i], edge);
+        if (edge.node->is_leaf() && edge.saved.kind >= Saved::Kind::value) keepers_[edge.node] = {order_[i], &edge};
+      }
 }
 
 Shape Reader::input_shape(Node* node, const Edge& edge) const {
@@ -108,17 +115,16 @@ Shape Reader::input_shape(Node* node, const Edge& edge) const {
 std::string Reader::unique(std::string name) {
   if (name.empty()) return name;
   std::string candidate = name;
-  for (int k = 2; !used_names_.insert(candidate).second; ++k) candidate = name + "_" + std::to_string(k);
+  while (!used_names_.insert(candidate).second) candidate = name + "_" + std::to_string(next_count(name));
   return candidate;
 }
 
-// The value of a leaf that is gone, if some rule reads it.
+// The value of a leaf that is gone, if some node keeps it.
 Tensor Reader::saved_anywhere(Node* leaf) {
-  for (Node* node : order_)
-    for (const Edge& edge : node->edges())
-      if (edge.node == leaf && edge.saved.kind == Saved::Kind::value)
-        return tensor_of(node, edge.saved, input_shape(node, edge));
-  return Tensor();
+  const auto found = keepers_.find(leaf);
+  if (found == keepers_.end()) return Tensor();
+  const auto [node, edge] = found->second;
+  return tensor_of(node, edge->saved, input_shape(node, *edge));
 }
 
 Ref Reader::without_value(const Meta& meta) { return add_input("", meta); }
@@ -176,14 +182,26 @@ Ref Reader::held(const Tensor& value, ModuleCall* call) {
   return held_[place] = ref;
 }
 
+// The value of an input as the node read it.
+Tensor Reader::unchanged(const Node* node, const Edge& edge, IntSpan shape) const {
+  const Tensor value = tensor_of(node, edge.saved, shape);
+  const auto named = names_of_places_.find(place_of(value));
+  const bool is_buffer = named != names_of_places_.end() && named->second->is_parameter;
+  if (edge.saved.storage->version != edge.saved.version && !is_buffer)
+    fail(ErrorKind::graph, "graph",
+         std::string("an input of ") + node->name() + ", of shape " + to_string(shape) + ", that " +
+             edge.saved.storage->changed_by + " changed in place after it was read",
+         "the graph would compute with the new value", "take the graph before the change, or clone() the tensor first");
+  return value;
+}
+
 void Reader::add_op(Node* node) {
   std::vector<Ref> inputs;
   for (Edge& edge : node->edges()) {
     const Shape shape = input_shape(node, edge);
     if (edge.node && !edge.node->is_leaf()) inputs.push_back({refs_.at(edge.node).node, edge.output});
     else if (edge.node) inputs.push_back(leaf(edge.node, {edge.saved.dtype, shape}, node->call));
-    else if (edge.saved.kind >= Saved::Kind::value)
-      inputs.push_back(held(tensor_of(node, edge.saved, shape), node->call));
+    else if (edge.saved.kind >= Saved::Kind::value) inputs.push_back(held(unchanged(node, edge, shape), node->call));
     else inputs.push_back(without_value({edge.saved.dtype, shape}));
   }
   const Ref ref = graph_.add(*node->op, node->attributes(), std::move(inputs));
@@ -221,7 +239,7 @@ int Reader::scope_of(ModuleCall* call) {
                             : std::pair<std::string, std::string>("module", "Module");
     const std::string path = parent < 0 ? name : graph_.scopes()[static_cast<size_t>(parent)].path + "." + name;
     std::string candidate = path;
-    for (int k = 2; !used_paths_.insert(candidate).second; ++k) candidate = path + " #" + std::to_string(k);
+    while (!used_paths_.insert(candidate).second) candidate = path + " #" + std::to_string(next_count("#" + path));
     parent = scopes_[inner] = graph_.add_scope({candidate, type, parent});
   }
   return parent;

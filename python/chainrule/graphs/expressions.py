@@ -72,6 +72,8 @@ class Text:
 
     def number(self, digits: str) -> tuple[str, float]:
         """A number; a negative one binds like any sum, so that it is never a bare operand."""
+        if "N" in digits and digits != "N":  # a size such as 3*N
+            return digits, LOOSEST
         return digits, _C._op_facts("add")[1] if digits.startswith("-") else TIGHTEST
 
     def label(self, name: str) -> tuple[str, float]:

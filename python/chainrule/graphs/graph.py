@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from operator import index
 
 from chainrule import _C
 from chainrule._C import Tensor
@@ -96,7 +97,20 @@ class Graph(Drawable, _C.Graph):
             raise TypeError(f"input: the name {name!r}; it must be a str that is not empty")
         if name in self._placeholders:
             raise ValueError(f"input: a second {name!r}; every input needs a name of its own")
-        sizes = [_C.unknown_size if size is None else size for size in shape]
+        try:
+            sizes = [
+                _C.unknown_size if size is None else getattr(size, "_value", None) or index(size)
+                for size in shape
+            ]
+        except TypeError:
+            raise TypeError(
+                f"input: {name} has the shape {shape!r}; it must be a sequence of ints and None"
+            ) from None
+        if sum(size >= _C.unknown_size // 2 for size in sizes) > 1:
+            raise ValueError(
+                f"input: {name} has the shape {tuple(shape)}; one size of a tensor may be left open, "
+                "and all that are None stand for the same one"
+            )
         placeholder: Tensor = _C._placeholder(dtype, sizes)
         placeholder.name = name
         self._placeholders[name] = placeholder
@@ -106,13 +120,14 @@ class Graph(Drawable, _C.Graph):
         """Adds scalar float32 inputs and returns their placeholders.
 
         Args:
-            names: Names, as a list or in one string with spaces between.
+            names: Names, as a list or in one string with spaces or commas between.
         """
         return tuple(
-            self.input(name) for name in (names.split() if isinstance(names, str) else names)
+            self.input(name)
+            for name in (names.replace(",", " ").split() if isinstance(names, str) else names)
         )
 
-    def outputs(self, **outputs: Tensor) -> Graph:
+    def outputs(self, /, **outputs: Tensor) -> Graph:
         """Says what the graph computes, by name, and returns the graph, which is then ready to run.
 
         Args:

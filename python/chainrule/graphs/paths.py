@@ -167,7 +167,11 @@ class Between:
             self._formulas = {
                 node.label: self.graph._expression(node.id)
                 for node in self.graph.nodes
-                if node.op and not node.name and node.outputs == 1 and len(node.attributes) <= 2
+                if node.op
+                and not node.name
+                and node.outputs == 1
+                and len(node.attributes) <= 2
+                and self.uses[node.id] == 1
             }
         return self._formulas
 

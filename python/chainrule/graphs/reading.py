@@ -55,7 +55,7 @@ def local_derivative(self: Graph, node: GraphNode | str, k: int = 0) -> str:
     return as_text(self._derivative(_node_of(self, node).id, k))
 
 
-def forward_steps(self: Graph, **feeds: Any) -> Iterator[steps.ForwardStep]:
+def forward_steps(self: Graph, /, **feeds: Any) -> Iterator[steps.ForwardStep]:
     """Runs forward one node at a time.
 
     Args:

@@ -34,10 +34,12 @@ class UnknownSize:
     def __repr__(self) -> str:
         return self._text
 
-    def __index__(self) -> int:
-        return self._value
+    def __index__(self) -> NoReturn:  # the library itself reads _value
+        self._refuse("as", "an int")
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, int):
+            self._refuse("==", other)
         return isinstance(other, UnknownSize) and self._value == other._value
 
     def __hash__(self) -> int:
@@ -64,8 +66,9 @@ class UnknownSize:
         return self._with(other, "*", lambda n: n * self._value)
 
     def __floordiv__(self, other: Any) -> Any:
-        if isinstance(other, (int, UnknownSize)) and int(other) and self._value % int(other) == 0:
-            return _size(self._value // int(other))
+        divisor = _value_of(other)
+        if divisor and self._value % divisor == 0:
+            return _size(self._value // divisor)
         return self._refuse("//", other)
 
     def _with(self, other: Any, operator: str, result: Any) -> Any:
@@ -73,9 +76,8 @@ class UnknownSize:
 
         if isinstance(other, Tensor):
             return NotImplemented
-        if not isinstance(other, (int, UnknownSize)):
-            self._refuse(operator, other)
-        return _size(result(int(other)))
+        value = _value_of(other)
+        return self._refuse(operator, other) if value is None else _size(result(value))
 
     # ---- what cannot ----
 
@@ -103,6 +105,9 @@ class UnknownSize:
     def __rfloordiv__(self, other: Any) -> NoReturn:
         self._refuse("under", other)
 
+    def __neg__(self) -> NoReturn:
+        self._refuse("times", -1)
+
     def __mod__(self, other: Any) -> NoReturn:
         self._refuse("%", other)
 
@@ -120,6 +125,12 @@ class UnknownSize:
 
     def __ge__(self, other: Any) -> NoReturn:
         self._refuse(">=", other)
+
+
+def _value_of(size: object) -> int | None:
+    if isinstance(size, UnknownSize):
+        return size._value
+    return size if isinstance(size, int) else None
 
 
 def _size(value: int) -> Any:
