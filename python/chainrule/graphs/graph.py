@@ -108,8 +108,8 @@ class Graph(Drawable, _C.Graph):
             ) from None
         if sum(size >= _C.unknown_size // 2 for size in sizes) > 1:
             raise ValueError(
-                f"input: {name} has the shape {tuple(shape)}; one size of a tensor may be left open, "
-                "and all that are None stand for the same one"
+                f"input: {name} has the shape {tuple(shape)}; one size of a tensor may be left "
+                "open, and all that are None stand for the same one"
             )
         placeholder: Tensor = _C._placeholder(dtype, sizes)
         placeholder.name = name
