@@ -21,7 +21,7 @@ MEASURED = {
     "small step": 19_918,
 }
 SLACK = 1.5
-# In one measurement. The start of the program takes 1.5 million more on some days than on others.
+# In one measurement: the start of the program takes 1.5 million more in some runs than in others.
 INSTRUCTIONS = 20_000_000
 
 
