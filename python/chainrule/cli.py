@@ -140,6 +140,30 @@ def _run_demo(options: argparse.Namespace) -> None:
     )
 
 
+# ---- what step and draw share ----
+
+
+def _add_graph_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "graph",
+        nargs="?",
+        metavar="FILE.py[:name]",
+        help="a Python file, which is run, and the name of a Graph in it or of a Tensor with a "
+        "history (default: its only Graph); the lecture's graph if left out",
+    )
+
+
+def _graph_of(options: argparse.Namespace) -> Graph:
+    from chainrule.graphs.from_file import load_graph
+    from chainrule.lecture import lecture_graph
+
+    if options.graph is not None:
+        return load_graph(options.graph)
+    graph = lecture_graph()
+    graph.backward("L")
+    return graph
+
+
 # ---- step ----
 
 
@@ -154,13 +178,7 @@ def _add_step(commands: Commands) -> argparse.ArgumentParser:
         epilog=f"commands, read from stdin:\n{stepper.HELP}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "graph",
-        nargs="?",
-        metavar="FILE.py[:name]",
-        help="a Python file, which is run, and the name of a Graph in it or of a Tensor with a "
-        "history (default: its only Graph); the lecture's graph if left out",
-    )
+    _add_graph_argument(parser)
     parser.add_argument(
         "--of", metavar="NAME", help="the output to differentiate (default: the first)"
     )
@@ -185,13 +203,7 @@ def _add_draw(commands: Commands) -> argparse.ArgumentParser:
         description="Draws a graph: as a page to walk through (.html), a picture (.svg), for "
         "Graphviz (.dot) and Mermaid (.mmd), or for the terminal (.txt).",
     )
-    parser.add_argument(
-        "graph",
-        nargs="?",
-        metavar="FILE.py[:name]",
-        help="a Python file, which is run, and the name of a Graph in it or of a Tensor with a "
-        "history (default: its only Graph); the lecture's graph if left out",
-    )
+    _add_graph_argument(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -206,17 +218,6 @@ def _run_draw(options: argparse.Namespace) -> None:
     graph = _graph_of(options)
     graph.draw(options.output)
     print(f"{len(graph)} nodes drawn in {options.output}")
-
-
-def _graph_of(options: argparse.Namespace) -> Graph:
-    from chainrule.graphs.from_file import load_graph
-    from chainrule.lecture import lecture_graph
-
-    if options.graph is not None:
-        return load_graph(options.graph)
-    graph = lecture_graph()
-    graph.backward("L")
-    return graph
 
 
 _COMMANDS = ((_add_demo, _run_demo), (_add_step, _run_step), (_add_draw, _run_draw))
