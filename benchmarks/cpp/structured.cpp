@@ -68,6 +68,7 @@ std::vector<Case> cases() {
       make(Cast{DType::float64}, "1024x1024", square_matrix),
       make(Clone{}, "1024x1024", square_matrix),
       make(Clone{}, "1024x1024 transposed", [] { return std::vector{matrix_transpose(floats(Shape{1024, 1024}))}; }),
+      make(Detach{}, "1024x1024", square_matrix),
       make(Reshape{Shape{1024 * 1024}}, "1024x1024", square_matrix),
       make(Permute{Shape{1, 0}}, "1024x1024", square_matrix),
       make(Expand{Shape{1024, 1024}}, "1024x1 to 1024x1024", column),
