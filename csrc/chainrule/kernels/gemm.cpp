@@ -11,35 +11,73 @@
 namespace chainrule {
 namespace {
 
-constexpr int64_t rows_that_repay_packing = 4 * tile_rows;  // b is read in place for fewer
-constexpr int64_t small_bytes = 64 * 1024;                  // or where b stays near
-constexpr int64_t slivers_that_repay_copying = 4;           // a is read in place for fewer
-constexpr int slivers_together = 4;                         // packed at a time
+// Measured: where less is packed or more costs time.
+constexpr int64_t few_rows = 4 * tile_rows;         // nothing is packed for so few rows
+constexpr int64_t middling_rows = 256;              // a with contiguous columns stays near while they pass a sliver
+constexpr int64_t many_rows = 1024;                 // b is read in place for so many,
+constexpr int64_t near_bytes = 1024 * 1024;         // if it is no larger
+constexpr int64_t slivers_that_repay_packing = 4;   // a with contiguous columns is read in place for fewer
+constexpr int64_t slivers_that_repay_copying = 16;  // a with contiguous rows, too
+constexpr int slivers_together = 4;                 // packed at a time
 
-/// Where a kernel packs: parts of a, then a panel of b.
+/// How m rows are cut into tiles: evenly.
+class RowTiles {
+ public:
+  explicit RowTiles(int64_t m) : count((m + tile_rows - 1) / tile_rows), low_(m / count), high_(m % count) {}
+  const int64_t count;
+  int64_t rows(int64_t i) const { return low_ + (i < high_); }
+  int64_t first_row(int64_t i) const { return i * low_ + (i < high_ ? i : high_); }
+
+ private:
+  int64_t low_, high_;  // so many are a row higher
+};
+
+enum class RowsAre { in_place, copied, packed };
+
+/// How a product is cut, and where its parts are. Loops from the outside in: panels of columns, blocks of p, groups of
+/// tiles, slivers of columns, the tiles of the group. A group is all rows, and a sliver of b is in the first level
+/// cache while they pass it; or one tile, whose part of a is there while it passes the panel.
 template <class S>
-struct Workspace {
-  S* a;
-  S* b;
-  int64_t b_elements;
+struct Plan {
+  bool b_in_place;  ///< but for the columns past the last whole sliver
+  RowsAre rows_are;
+  int64_t panel_columns, group_tiles;
+  S *b, *a;  ///< where a panel and the rows of a group are packed
 };
 
 template <class S>
-Workspace<S> workspace_of(const GemmArguments& g) {
-  char* memory = static_cast<char*>(g.workspace ? g.workspace : kernel_scratch());
-  const int64_t bytes = g.workspace ? gemm_workspace_bytes : scratch_bytes;
-  return {reinterpret_cast<S*>(memory), reinterpret_cast<S*>(memory + gemm_copy_bytes),
-          (bytes - gemm_copy_bytes) / static_cast<int64_t>(sizeof(S))};
+RowsAre rows_are(const Problem<S>& g, bool b_in_place) {
+  const int64_t slivers = g.n / sliver_width<S>;
+  if (g.a_column_step == 1) return slivers < slivers_that_repay_copying ? RowsAre::in_place : RowsAre::copied;
+  const bool together = b_in_place && g.m <= middling_rows;
+  if (slivers < (together ? 2 : 1) * slivers_that_repay_packing || g.m < few_rows) return RowsAre::in_place;
+  return RowsAre::packed;
 }
 
-/// Columns [begin, end) of b and rows [p, p + length): packed in slivers one after the other, or read in place but
-/// for the columns past the last whole sliver.
 template <class S>
+Plan<S> plan_of(const Problem<S>& g, void* workspace) {
+  constexpr int64_t width = sliver_width<S>, size = static_cast<int64_t>(sizeof(S));
+  static_assert(scratch_bytes >= (slivers_together * width * max_block_length + tile_rows * copied_row_step<S>)*size);
+  const int64_t elements = (workspace ? gemm_workspace_bytes : scratch_bytes) / size;
+  const int64_t tiles = RowTiles(g.m).count;
+  const int64_t length = longest_block(g.k);
+  Plan<S> plan{};
+  plan.b_in_place = g.b_column_step == 1 && (g.m < few_rows || (g.m <= many_rows && g.k <= near_bytes / size / g.n));
+  plan.rows_are = rows_are(g, plan.b_in_place);
+  const int64_t tile_elements = plan.rows_are == RowsAre::in_place ? 0 : tile_rows * copied_row_step<S>;
+  if (tiles * tile_elements > elements - width * length) plan.b_in_place = false;
+  plan.group_tiles = plan.b_in_place ? tiles : 1;
+  const int64_t fitting = (elements - plan.group_tiles * tile_elements) / length / width * width;
+  plan.panel_columns = plan.b_in_place || fitting >= g.n ? g.n : fitting;  // the last sliver is padded
+  plan.b = static_cast<S*>(workspace ? workspace : kernel_scratch());
+  plan.a = plan.b + elements - plan.group_tiles * tile_elements;
+  return plan;
+}
+
+/// Columns [begin, end) of b and rows [p, p + length).
 struct Panel {
   int64_t begin, end;
   int64_t p, length;
-  bool in_place;
-  const S* packed;
 };
 
 template <class S>
@@ -47,11 +85,13 @@ inline int64_t padded_width(int64_t columns) {
   return columns <= lanes<S> ? lanes<S> : sliver_width<S>;
 }
 
+/// Packs the panel in slivers one after the other, or what is left of it past whole slivers.
 template <class S>
-void pack_columns(const Problem<S>& g, const Panel<S>& panel, int64_t begin, S* to) {
+void pack_panel(const Problem<S>& g, const Plan<S>& plan, const Panel& panel) {
   constexpr int64_t width = sliver_width<S>;
   constexpr int64_t group = slivers_together * width;
-  int64_t column = begin;
+  int64_t column = plan.b_in_place ? panel.end - (panel.end - panel.begin) % width : panel.begin;
+  S* to = plan.b;
   const S* const b = g.b + panel.p * g.b_row_step;
   if (g.b_column_step == 1)
     for (; column + group <= panel.end; column += group, to += group * panel.length)
@@ -63,138 +103,105 @@ void pack_columns(const Problem<S>& g, const Panel<S>& panel, int64_t begin, S* 
   }
 }
 
-/// The tile of c at (row, column) before anything is known of a and b.
+/// The tile's part of b, from this column on.
 template <class S>
-Tile<S> tile_at(const Problem<S>& g, const Panel<S>& panel, int64_t row, int64_t column) {
+void set_b(Tile<S>& t, const Problem<S>& g, const Plan<S>& plan, const Panel& panel, int64_t column) {
+  constexpr int64_t width = sliver_width<S>, wide = wide_vectors * lanes<S>;
+  const int64_t left = panel.end - column;
+  t.columns = left < width ? left : width;
+  if (plan.b_in_place && left >= width) {
+    if (g.m <= wide_rows && left >= wide) t.columns = wide;
+    t.b = g.b + panel.p * g.b_row_step + column;
+    t.b_row_step = g.b_row_step;
+  } else {
+    t.b = plan.b + (plan.b_in_place ? 0 : (column - panel.begin) * panel.length);
+    t.b_row_step = padded_width<S>(t.columns);
+  }
+}
+
+/// Tiles [first, end) of rows, as they read a over one block of p.
+template <class S>
+struct Rows {
+  const RowTiles& tiles;
+  int64_t first, end;
+  bool packed;
+  const S* a;
+  int64_t row_step, column_step;
+};
+
+template <class S>
+Rows<S> rows_of(const Problem<S>& g, const Plan<S>& plan, const Panel& panel, const RowTiles& tiles, int64_t first) {
+  const int64_t end = first + plan.group_tiles < tiles.count ? first + plan.group_tiles : tiles.count;
+  const int64_t row = tiles.first_row(first);
+  const S* a = g.a + row * g.a_row_step + panel.p * g.a_column_step;
+  if (plan.rows_are == RowsAre::in_place) return {tiles, first, end, false, a, g.a_row_step, g.a_column_step};
+  if (plan.rows_are == RowsAre::copied) {
+    copy_rows(plan.a, copied_row_step<S>, a, g.a_row_step, tiles.first_row(end) - row, panel.length);
+    return {tiles, first, end, false, plan.a, copied_row_step<S>, 1};
+  }
+  S* to = plan.a;
+  for (int64_t i = first; i < end; to += tiles.rows(i) * panel.length, a += tiles.rows(i) * g.a_row_step, ++i)
+    pack_tile<S>(to, a, g.a_row_step, g.a_column_step, panel.length, tiles.rows(i));
+  return {tiles, first, end, true, plan.a, panel.length, 0};
+}
+
+/// One sliver of columns, tile by tile.
+template <class S>
+void multiply_rows(const Problem<S>& g, const Plan<S>& plan, const Panel& panel, const Rows<S>& rows, int64_t& column) {
+  const int64_t row = rows.tiles.first_row(rows.first);
   Tile<S> t{};
   t.k = panel.length;
+  t.a = rows.a;
+  t.a_row_step = rows.row_step;
+  t.a_column_step = rows.column_step;
+  set_b(t, g, plan, panel, column);
   t.c = g.c + row * g.c_row_step + column * g.c_column_step;
   t.c_row_step = g.c_row_step;
   t.c_column_step = g.c_column_step;
   t.first = panel.p == 0;
   t.bias_of_rows = g.bias_of_rows;
   if (g.bias && panel.p + panel.length == g.k) t.bias = g.bias + (g.bias_of_rows ? row : column);
-  return t;
-}
-
-template <class S>
-void set_b(Tile<S>& t, const Problem<S>& g, const Panel<S>& panel, int64_t column) {
-  constexpr int64_t width = sliver_width<S>;
-  t.columns = panel.end - column < width ? panel.end - column : width;
-  if (panel.in_place && t.columns == width) {
-    t.b = g.b + panel.p * g.b_row_step + column;
-    t.b_row_step = g.b_row_step;
-  } else {
-    t.b = panel.packed + (panel.in_place ? 0 : (column - panel.begin) * panel.length);
-    t.b_row_step = padded_width<S>(t.columns);
+  const TileKernel<S>* const kernels = tile_kernels<S>(rows.packed, t.columns);
+  for (int64_t i = rows.first; i < rows.end; ++i) {
+    const int64_t height = rows.tiles.rows(i);
+    kernels[height - 1](t);
+    t.a += height * rows.row_step;
+    t.c += height * t.c_row_step;
+    if (t.bias && t.bias_of_rows) t.bias += height;
   }
+  column += t.columns;
 }
 
-/// The rows of a that the tiles of one row position read: in place, or copied.
 template <class S>
-struct RowsOfA {
-  const S* a;
-  int64_t row_step, column_step;
-};
-
-template <class S>
-void multiply_rows(const Problem<S>& g, const Panel<S>& panel, const RowsOfA<S>& a, int64_t row, int64_t rows) {
-  for (int64_t column = panel.begin; column < panel.end; column += sliver_width<S>) {
-    Tile<S> t = tile_at(g, panel, row, column);
-    t.a = a.a;
-    t.a_row_step = a.row_step;
-    t.a_column_step = a.column_step;
-    set_b(t, g, panel, column);
-    tile_kernel<S>(rows, t.columns)(t);
-  }
-}
-
-/// How m rows are cut into tiles: evenly.
-struct RowTiles {
-  int64_t m, count;
-  explicit RowTiles(int64_t rows) : m(rows), count((rows + tile_rows - 1) / tile_rows) {}
-  int64_t rows(int64_t i) const { return m / count + (i < m % count); }
-};
-
-/// c(all rows, columns of the panel) (+)= a(all rows, rows of the panel) * panel.
-template <class S>
-void multiply_panel(const Problem<S>& g, const Panel<S>& panel, S* copy) {
-  constexpr int64_t copied_tiles = gemm_copy_bytes / (tile_rows * max_block_length * static_cast<int64_t>(sizeof(S)));
-  static_assert(copied_tiles >= 1);
-  const bool copies = panel.end - panel.begin >= slivers_that_repay_copying * sliver_width<S>;
+void multiply(const Problem<S>& g, const Plan<S>& plan) {
   const RowTiles tiles(g.m);
-  const S* a = g.a + panel.p * g.a_column_step;
-  for (int64_t i = 0, row = 0; i < tiles.count;) {
-    int64_t rows = tiles.rows(i);
-    const S* from = a + row * g.a_row_step;
-    if (!copies) {
-      multiply_rows<S>(g, panel, {from, g.a_row_step, g.a_column_step}, row, rows);
-      row += rows, ++i;
-    } else if (g.a_column_step == 1) {
-      copy_rows(copy, copied_row_step<S>, from, g.a_row_step, rows, panel.length);
-      multiply_rows<S>(g, panel, {copy, copied_row_step<S>, 1}, row, rows);
-      row += rows, ++i;
-    } else {
-      const int64_t end = i + copied_tiles < tiles.count ? i + copied_tiles : tiles.count;
-      int64_t together = 0;
-      for (int64_t j = i; j < end; ++j) together += tiles.rows(j);
-      copy_columns(copy, from, g.a_row_step, g.a_column_step, together, panel.length);
-      for (const S* at = copy; i < end; at += rows, row += rows, ++i) {
-        rows = tiles.rows(i);
-        multiply_rows<S>(g, panel, {at, 1, together}, row, rows);
-      }
-    }
-  }
-}
-
-/// The same for few rows and b in place: one sliver after the other, each in the first level cache while it is used.
-template <class S>
-void multiply_in_place(const Problem<S>& g, const Panel<S>& panel) {
-  constexpr int64_t wide = wide_vectors * lanes<S>;
-  const RowTiles tiles(g.m);
-  const S* a = g.a + panel.p * g.a_column_step;
-  for (int64_t column = panel.begin; column < panel.end;) {
-    const bool is_wide = g.m <= wide_rows && panel.end - column >= wide;
-    int64_t columns = 0;
-    for (int64_t i = 0, row = 0; i < tiles.count; row += tiles.rows(i), ++i) {
-      Tile<S> t = tile_at(g, panel, row, column);
-      t.a = a + row * g.a_row_step;
-      t.a_row_step = g.a_row_step;
-      t.a_column_step = g.a_column_step;
-      set_b(t, g, panel, column);
-      if (is_wide) t.columns = wide;
-      columns = t.columns;
-      (is_wide ? wide_tile_kernel<S>(tiles.rows(i)) : tile_kernel<S>(tiles.rows(i), t.columns))(t);
-    }
-    column += columns;
-  }
-}
-
-template <class S>
-void multiply(const Problem<S>& g, const Workspace<S>& workspace) {
-  constexpr int64_t width = sliver_width<S>;
-  Panel<S> panel{};
-  panel.packed = workspace.b;
-  const bool is_small = g.k * g.n * static_cast<int64_t>(sizeof(S)) <= small_bytes;
-  panel.in_place = g.b_column_step == 1 && (g.m < rows_that_repay_packing || is_small);
-  const int64_t longest = longest_block(g.k);
-  const int64_t fitting = workspace.b_elements / (longest ? longest : 1) / width * width;  // the last sliver is padded
-  const int64_t columns = panel.in_place || fitting >= g.n ? g.n : fitting;
+  Panel panel{};
   for (panel.begin = 0; panel.begin < g.n; panel.begin = panel.end) {
-    panel.end = g.n - panel.begin < columns ? g.n : panel.begin + columns;
+    panel.end = g.n - panel.begin < plan.panel_columns ? g.n : panel.begin + plan.panel_columns;
     for_each_block(g.k, [&](int64_t p, int64_t length) {
       panel.p = p;
       panel.length = length;
-      if (panel.in_place) {
-        const int64_t rest = (panel.end - panel.begin) % width;
-        if (rest) pack_columns(g, panel, panel.end - rest, workspace.b);
-        multiply_in_place(g, panel);
-      } else {
-        pack_columns(g, panel, panel.begin, workspace.b);
-        multiply_panel(g, panel, workspace.a);
+      pack_panel(g, plan, panel);
+      for (int64_t first = 0; first < tiles.count; first += plan.group_tiles) {
+        const Rows<S> rows = rows_of(g, plan, panel, tiles, first);
+        for (int64_t column = panel.begin; column < panel.end;) multiply_rows(g, plan, panel, rows, column);
       }
     });
   }
+}
+
+/// Whether the transposed problem costs less: both matrices have contiguous p, and parts of vectors are cheap to store.
+/// A multiplication weighs 1; so do the columns that a sliver is short of, what is done for each element of b that is
+/// packed, and for one of c that is transposed.
+template <class S>
+bool is_better_transposed(const Problem<S>& g) {
+  if (g.n == 1) return g.a_row_step == 1;
+  if (!stores_parts || g.b_row_step != 1 || g.b_column_step == 1 || g.a_column_step != 1) return false;
+  constexpr int64_t packing = 10, storing = 12, width = sliver_width<S>;
+  const auto cost = [](int64_t m, int64_t n) {
+    return m * (n / width * width + (n % width ? padded_width<S>(n % width) : 0)) + packing * n;
+  };
+  return cost(g.n, g.m) + storing * g.m * g.n / longest_block(g.k) < cost(g.m, g.n);
 }
 
 template <class S>
@@ -203,7 +210,8 @@ void gemm(const GemmArguments& arguments) {
   if (g.m == 0 || g.n == 0) return;
   if (g.b_row_step == 1 && g.m <= few_columns<S> && g.n >= lanes<S>) return multiply_by_few_columns(transposed(g));
   if (g.a_column_step == 1 && g.n <= few_columns<S> && g.m >= lanes<S>) return multiply_by_few_columns(g);
-  multiply(g.n == 1 && g.a_row_step == 1 ? transposed(g) : g, workspace_of<S>(arguments));
+  const Problem<S> better = is_better_transposed(g) ? transposed(g) : g;
+  multiply(better, plan_of(better, arguments.workspace));
 }
 
 }  // namespace

@@ -35,9 +35,16 @@ CR_INLINE void unzip_all(V (&v)[width], int first) {
   }
 }
 
-/// Columns [p, p + lanes) of as many rows. Four rows share a pointer: with one for each, or a multiplication, there are
-/// more addresses than registers.
-template <class S>
+// The compiler must not see that two values are related, or it derives one from the other anew.
+template <class T>
+CR_INLINE T hidden(T value) {
+  asm("" : "+r"(value));
+  return value;
+}
+
+/// One element of each of `count` rows, and a step to other columns. Four rows share a pointer: with one for each, or a
+/// multiplication, there are more addresses than registers.
+template <class S, int count = lanes<S>>
 class RowWalk {
  public:
   RowWalk() = default;
@@ -46,20 +53,13 @@ class RowWalk {
     for (int i = 0; i < quads; ++i) quad_[i] = hidden(first + 4 * i * step);
   }
   CR_INLINE const S* row(int i) const { return quad_[i / 4] + (i % 4 == 3 ? three_steps_ : i % 4 * step_); }
-  CR_INLINE void advance(int64_t columns) {
+  CR_INLINE void advance(int64_t elements) {
 #pragma GCC unroll 8
-    for (int i = 0; i < quads; ++i) quad_[i] = hidden(quad_[i] + columns);
+    for (int i = 0; i < quads; ++i) quad_[i] = hidden(quad_[i] + elements);
   }
 
  private:
-  static constexpr int quads = (lanes<S> + 3) / 4;
-  // The compiler must not see how the pointers are related, or it derives each from the others anew.
-  template <class T>
-  CR_INLINE static T hidden(T value) {
-    asm("" : "+r"(value));
-    return value;
-  }
-
+  static constexpr int quads = (count + 3) / 4;
   const S* quad_[quads];
   int64_t step_, three_steps_;
 };
@@ -114,7 +114,14 @@ CR_INLINE void load_transposed(Vector<S, lanes<S>> (&square)[lanes<S>], const Ro
   for (int i = 0; i < outer; ++i) unzip_all<inner / 2, inner, inner, 1>(square, i * inner);
 }
 
-/// The first `count` < lanes elements at p; zeros in the other lanes.
+/// Whether load_first and store_first cost what whole vectors do.
+#if defined(__AVX512F__) && !defined(__clang__)
+constexpr bool stores_parts = true;
+#else
+constexpr bool stores_parts = false;
+#endif
+
+/// The first `count` <= lanes elements at p; zeros in the other lanes.
 template <class S>
 inline Pack<S, lanes<S>> load_first(const S* p, int64_t count) {
 #if defined(__AVX512F__) && !defined(__clang__)
@@ -227,11 +234,10 @@ constexpr int64_t copied_row_step = max_block_length + 64 / static_cast<int64_t>
 // rows that lie a power of two apart share few sets of the cache
 
 /// to[p * rows + i] = a[i * row_step + p * column_step].
-template <class S>
-inline void copy_columns(S* to, const S* a, int64_t row_step, int64_t column_step, int64_t rows, int64_t length) {
+template <class S, int rows>
+void pack_rows(S* to, const S* a, int64_t row_step, int64_t column_step, int64_t length) {
   if (row_step != 1) return pack_element_wise(to, rows, a, column_step, row_step, length, rows);
-  for (int64_t p = 0; p < length; ++p)
-    __builtin_memcpy(to + p * rows, a + p * column_step, sizeof(S) * static_cast<uint64_t>(rows));
+  for (int64_t p = 0; p < length; ++p) __builtin_memcpy(to + p * rows, a + p * column_step, sizeof(S) * rows);
 }
 
 }  // namespace

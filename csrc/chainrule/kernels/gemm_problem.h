@@ -60,7 +60,8 @@ inline Problem<S> transposed(const Problem<S>& g) {
 }
 
 inline int64_t block_count(int64_t k) { return k == 0 ? 1 : (k + max_block_length - 1) / max_block_length; }
-inline int64_t longest_block(int64_t k) { return (k + block_count(k) - 1) / block_count(k); }
+/// At least 1.
+inline int64_t longest_block(int64_t k) { return k == 0 ? 1 : (k + block_count(k) - 1) / block_count(k); }
 
 /// The blocks of p: as even as they can be, and no longer than max_block_length. Calls block(p, length).
 template <class Block>

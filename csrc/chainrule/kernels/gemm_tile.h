@@ -23,107 +23,164 @@ struct Tile {
   const S* b;
   int64_t b_row_step;
   S* c;
-  int64_t c_row_step, c_column_step, columns;
+  int64_t c_row_step, c_column_step;  ///< one of them is 1
+  int64_t columns;
   const S* bias;      ///< null but in the last block; contiguous
   bool bias_of_rows;  ///< bias[i] for row i, not bias[j] for column j
   bool first;         ///< c is overwritten, not added to
 };
 
-template <class S>
-inline void store_element_wise(const Tile<S>& t, const S* sums, int64_t rows, int64_t sums_step) {
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < t.columns; ++j) {
-      S* at = t.c + i * t.c_row_step + j * t.c_column_step;
-      S value = sums[i * sums_step + j];
-      if (!t.first) value = *at + value;
-      if (t.bias) value = value + t.bias[t.bias_of_rows ? i : j];
-      *at = value;
-    }
-}
+template <class S, int rows, int vectors>
+using Sums = Pack<S, lanes<S>>[rows][vectors];
 
-/// Adds what c holds and the bias to one vector of sums, in this order, and stores it.
-template <class S, bool whole>
-inline void store_vector(const Tile<S>& t, Pack<S, lanes<S>> value, int64_t i, int64_t j) {
-  using P = Pack<S, lanes<S>>;
-  S* at = t.c + i * t.c_row_step + j;
-  const int64_t count = t.columns - j;
-  if (!t.first) value = (whole ? P::load(at) : load_first<S>(at, count)) + value;
-  if (t.bias) {
-    if (t.bias_of_rows) value = value + P::splat(t.bias + i);
-    else value = value + (whole ? P::load(t.bias + j) : load_first<S>(t.bias + j, count));
-  }
-  if constexpr (whole) value.store(at);
-  else store_first<S>(at, value, count);
+/// sum += a(row, p) * b(p, all vectors), for all rows and one p. Both are asked for where they are used:
+/// element(row, vector) of a, splat, and row(vector) of b.
+template <class S, int rows, int vectors, class Element>
+CR_INLINE void add_products(Sums<S, rows, vectors>& sum, const S* b, const Element& element) {
+  Pack<S, lanes<S>> b_row[vectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors; ++v) b_row[v] = Pack<S, lanes<S>>::load(b + v * lanes<S>);
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) sum[i][v] = fma(element(i, v), b_row[v], sum[i][v]);
 }
 
 template <class S, int rows, int vectors>
-void multiply_tile(const Tile<S>& t) {
+CR_INLINE void add_in_place(Sums<S, rows, vectors>& sum, const Tile<S>& t) {
+  RowWalk<S, rows> a(t.a, t.a_row_step);
+  const S* b = t.b;
+  const int64_t a_column_step = t.a_column_step, b_row_step = t.b_row_step;
+  for (int64_t p = t.k; p > 0; --p, a.advance(a_column_step), b += b_row_step)
+    add_products<S, rows, vectors>(sum, b,
+                                   [&](int i, int) CR_INLINE_BODY { return Pack<S, lanes<S>>::splat(a.row(i)); });
+}
+
+// With AVX-512 an instruction multiplies by an element of memory. Used for half of the rows it saves instructions to
+// decode, which are what is short when two threads share a core, and leaves time for all loads.
+constexpr int rows_multiplied_from_memory = vector_bytes == 64 ? tile_rows / 2 : 0;
+
+/// a is packed: its element (i, p) is a[p * rows + i].
+template <class S, int rows, int vectors>
+CR_INLINE void add_packed(Sums<S, rows, vectors>& sum, const Tile<S>& t) {
+  constexpr int together = 2;
+  const S* a = t.a;
+  const S* again = hidden(a);  // else the element is loaded once for all vectors, by an instruction of its own
+  const S* b = t.b;
+  const int64_t b_row_step = t.b_row_step;
+  const auto step = [&](int q) CR_INLINE_BODY {
+    add_products<S, rows, vectors>(sum, b + q * b_row_step, [&](int i, int v) CR_INLINE_BODY {
+      const S* from = i < rows_multiplied_from_memory && v % 2 ? again : a;
+      return Pack<S, lanes<S>>::splat(from + q * rows + i);
+    });
+  };
+  int64_t p = t.k;
+  for (; p >= together; p -= together, a += together * rows, again = hidden(again + together * rows)) {
+#pragma GCC unroll 4
+    for (int q = 0; q < together; ++q) step(q);
+    b += together * b_row_step;
+  }
+  for (; p > 0; --p, a += rows, again += rows, b += b_row_step) step(0);
+}
+
+/// Adds what c holds and the bias to the sums, in this order, and stores them: rows of c, the last vector perhaps in
+/// part.
+template <class S, int rows, int vectors, bool whole>
+CR_INLINE void store_rows(const Tile<S>& t, Sums<S, rows, vectors>& sum) {
   constexpr int width = lanes<S>;
   using P = Pack<S, width>;
-  P sum[rows][vectors];
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) sum[i][v] = P(0);
-
-  const S* a = t.a;
-  const S* b = t.b;
-  const int64_t a_row_step = t.a_row_step, a_column_step = t.a_column_step, b_row_step = t.b_row_step;
-  if (t.c_column_step == 1)
+  const int64_t last = t.columns - (vectors - 1) * width;
+  const auto load = [&](const S* from, int v) CR_INLINE_BODY {
+    return v + 1 < vectors || whole ? P::load(from + v * width) : load_first<S>(from + v * width, last);
+  };
+  const auto for_each = [&](const auto& visit) CR_INLINE_BODY {
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) __builtin_prefetch(t.c + i * t.c_row_step + v * width, 1);
-  for (int64_t p = t.k; p > 0; --p, a += a_column_step, b += b_row_step) {
-    P b_row[vectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) b_row[v] = P::load(b + v * width);
+      for (int v = 0; v < vectors; ++v) visit(i, v);
+  };
+  if (!t.first) for_each([&](int i, int v) CR_INLINE_BODY { sum[i][v] = load(t.c + i * t.c_row_step, v) + sum[i][v]; });
+  if (t.bias && t.bias_of_rows)
+    for_each([&](int i, int v) CR_INLINE_BODY { sum[i][v] = sum[i][v] + P::splat(t.bias + i); });
+  else if (t.bias) for_each([&](int i, int v) CR_INLINE_BODY { sum[i][v] = sum[i][v] + load(t.bias, v); });
+  for_each([&](int i, int v) CR_INLINE_BODY {
+    S* const to = t.c + i * t.c_row_step + v * width;
+    if (v + 1 < vectors || whole) sum[i][v].store(to);
+    else store_first<S>(to, sum[i][v], last);
+  });
+}
+
+/// The same for sums in memory, where the columns of c are contiguous: squares are transposed in registers. `sums` has
+/// whole squares.
+template <class S>
+void store_transposed(const Tile<S>& t, const S* sums, int64_t rows, int64_t sums_step) {
+  constexpr int width = lanes<S>;
+  using P = Pack<S, width>;
+  for (int64_t i = 0; i < rows; i += width)
+    for (int64_t j = 0; j < t.columns; j += width) {
+      Vector<S, width> square[width];
+      load_transposed(square, RowWalk<S>(sums + i * sums_step + j, sums_step));
+      const int64_t count = rows - i < width ? rows - i : width;
+      S* to = t.c + i + j * t.c_column_step;
 #pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      const P a_element = P::splat(a + i * a_row_step);
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sum[i][v] = fma(a_element, b_row[v], sum[i][v]);
+      for (int q = 0; q < width; ++q, to += t.c_column_step) {
+        if (q == t.columns - j) break;
+        P value(square[q]);
+        if (!t.first) value = load_first<S>(to, count) + value;
+        if (t.bias) value = value + (t.bias_of_rows ? load_first<S>(t.bias + i, count) : P::splat(t.bias + j + q));
+        store_first<S>(to, value, count);
+      }
     }
-  }
+}
 
-  if (t.c_column_step == 1) {
-    const bool whole = t.columns == vectors * width;
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v)
-        if (v + 1 < vectors || whole) store_vector<S, true>(t, sum[i][v], i, v * width);
-        else store_vector<S, false>(t, sum[i][v], i, v * width);
-    return;
-  }
-  S sums[rows * vectors * width];
+template <class S, int rows, int vectors, bool packed>
+void multiply_tile(const Tile<S>& t) {
+  constexpr int width = lanes<S>;
+  Sums<S, rows, vectors> sum;
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) sum[i][v].store(sums + (i * vectors + v) * width);
-  store_element_wise(t, sums, rows, vectors * width);
+    for (int v = 0; v < vectors; ++v) sum[i][v] = Pack<S, width>(0);
+  if constexpr (packed) add_packed<S, rows, vectors>(sum, t);
+  else add_in_place<S, rows, vectors>(sum, t);
+
+  if (t.c_column_step != 1) {
+    S sums[(rows + width - 1) / width * width][vectors * width];
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sum[i][v].store(&sums[i][v * width]);
+    store_transposed<S>(t, sums[0], rows, vectors * width);
+  } else if (!stores_parts && t.columns == vectors * width) {
+    store_rows<S, rows, vectors, true>(t, sum);
+  } else {
+    store_rows<S, rows, vectors, false>(t, sum);
+  }
 }
 
 template <class S>
 using TileKernel = void (*)(const Tile<S>& tile);
 
-/// multiply_tile for 1..tile_rows rows.
+/// pack_rows for 1 to tile_rows rows.
 template <class S>
-inline TileKernel<S> tile_kernel(int64_t rows, int64_t columns) {
-  return [=]<int... R>(std::integer_sequence<int, R...>) {
-    static constexpr TileKernel<S> kernels[] = {&multiply_tile<S, R + 1, tile_vectors>...};
-    static constexpr TileKernel<S> narrow_kernels[] = {&multiply_tile<S, R + 1, 1>...};
-    return (columns <= lanes<S> ? narrow_kernels : kernels)[rows - 1];
+inline void pack_tile(S* to, const S* a, int64_t row_step, int64_t column_step, int64_t length, int64_t rows) {
+  [=]<int... R>(std::integer_sequence<int, R...>) {
+    static constexpr void (*kernels[])(S*, const S*, int64_t, int64_t, int64_t) = {&pack_rows<S, R + 1>...};
+    kernels[rows - 1](to, a, row_step, column_step, length);
   }(std::make_integer_sequence<int, tile_rows>{});
 }
 
-/// For few rows: tiles of wide_vectors, so that there are enough sums to hide the latency of an addition.
+/// For as many columns: the kernel of r rows at [r - 1]. Where they are more than tile_vectors hold, for 1 to wide_rows
+/// rows, so that there are enough sums to hide the latency of an addition; else for 1 to tile_rows.
 template <class S>
-inline TileKernel<S> wide_tile_kernel(int64_t rows) {
+inline const TileKernel<S>* tile_kernels(bool packed, int64_t columns) {
   return [=]<int... R>(std::integer_sequence<int, R...>) {
-    static constexpr TileKernel<S> kernels[] = {&multiply_tile<S, R + 1, wide_vectors>...};
-    return kernels[rows - 1];
-  }(std::make_integer_sequence<int, wide_rows>{});
+    static constexpr TileKernel<S> kernels[2][2][tile_rows] = {
+        {{&multiply_tile<S, R + 1, 1, false>...}, {&multiply_tile<S, R + 1, tile_vectors, false>...}},
+        {{&multiply_tile<S, R + 1, 1, true>...}, {&multiply_tile<S, R + 1, tile_vectors, true>...}}};
+    static constexpr TileKernel<S> wide_kernels[] = {&multiply_tile<S, R % wide_rows + 1, wide_vectors, false>...};
+    return columns > sliver_width<S> ? wide_kernels : kernels[packed][columns > lanes<S>];
+  }(std::make_integer_sequence<int, tile_rows>{});
 }
 
 }  // namespace
