@@ -99,8 +99,10 @@ TileKernel<S> tile_kernel(int64_t taps, int64_t vectors) {
 /// is a multiple of the vector's width.
 template <class S>
 void transpose_channels(S* to, int64_t step, const S* gy, int64_t gy_step, int64_t channels, int64_t count) {
-  for (int64_t o = 0; o < step; o += lanes<S>)
-    pack_transposed(to + o, step, gy + o * gy_step, gy_step, count, channels - o < lanes<S> ? channels - o : lanes<S>);
+  for (int64_t o = 0; o < step; o += lanes<S>) {
+    const int64_t here = channels - o < lanes<S> ? channels - o : lanes<S>;
+    pack_transposed(to + o, step, gy + o * gy_step, gy_step, count, here, here);
+  }
 }
 
 /// partial[o] (+)= sum over positions of gy[position][o].

@@ -17,7 +17,7 @@ constexpr int64_t middling_rows = 256;              // a with contiguous columns
 constexpr int64_t many_rows = 1024;                 // b is read in place for so many,
 constexpr int64_t near_bytes = 1024 * 1024;         // if it is no larger
 constexpr int64_t slivers_that_repay_packing = 4;   // a with contiguous columns is read in place for fewer
-constexpr int64_t slivers_that_repay_copying = 16;  // a with contiguous rows, too
+constexpr int64_t slivers_that_repay_transposing = 16;  // a with contiguous rows, too
 constexpr int slivers_together = 4;                 // packed at a time
 
 /// How m rows are cut into tiles: evenly.
@@ -32,39 +32,37 @@ class RowTiles {
   int64_t low_, high_;  // so many are a row higher
 };
 
-enum class RowsAre { in_place, copied, packed };
-
 /// How a product is cut, and where its parts are. Loops from the outside in: panels of columns, blocks of p, groups of
 /// tiles, slivers of columns, the tiles of the group. A group is all rows, and a sliver of b is in the first level
 /// cache while they pass it; or one tile, whose part of a is there while it passes the panel.
 template <class S>
 struct Plan {
   bool b_in_place;  ///< but for the columns past the last whole sliver
-  RowsAre rows_are;
+  bool a_in_place;
   int64_t panel_columns, group_tiles;
   S *b, *a;  ///< where a panel and the rows of a group are packed
 };
 
 template <class S>
-RowsAre rows_are(const Problem<S>& g, bool b_in_place) {
+bool reads_rows_in_place(const Problem<S>& g, bool b_in_place) {
   const int64_t slivers = g.n / sliver_width<S>;
-  if (g.a_column_step == 1) return slivers < slivers_that_repay_copying ? RowsAre::in_place : RowsAre::copied;
+  if (g.a_column_step == 1) return g.m <= wide_rows || slivers < slivers_that_repay_transposing;
   const bool together = b_in_place && g.m <= middling_rows;
-  if (slivers < (together ? 2 : 1) * slivers_that_repay_packing || g.m < few_rows) return RowsAre::in_place;
-  return RowsAre::packed;
+  return g.m < few_rows || slivers < (together ? 2 : 1) * slivers_that_repay_packing;
 }
 
 template <class S>
 Plan<S> plan_of(const Problem<S>& g, void* workspace) {
   constexpr int64_t width = sliver_width<S>, size = static_cast<int64_t>(sizeof(S));
-  static_assert(scratch_bytes >= (slivers_together * width * max_block_length + tile_rows * copied_row_step<S>)*size);
+  constexpr int64_t tile_room = tile_rows * max_block_length + lanes<S>;
+  static_assert(scratch_bytes >= (slivers_together * width * max_block_length + tile_room) * size);
   const int64_t elements = (workspace ? gemm_workspace_bytes : scratch_bytes) / size;
   const int64_t tiles = RowTiles(g.m).count;
   const int64_t length = longest_block(g.k);
   Plan<S> plan{};
   plan.b_in_place = g.b_column_step == 1 && (g.m < few_rows || (g.m <= many_rows && g.k <= near_bytes / size / g.n));
-  plan.rows_are = rows_are(g, plan.b_in_place);
-  const int64_t tile_elements = plan.rows_are == RowsAre::in_place ? 0 : tile_rows * copied_row_step<S>;
+  plan.a_in_place = reads_rows_in_place(g, plan.b_in_place);
+  const int64_t tile_elements = plan.a_in_place ? 0 : tile_room;
   if (tiles * tile_elements > elements - width * length) plan.b_in_place = false;
   plan.group_tiles = plan.b_in_place ? tiles : 1;
   const int64_t fitting = (elements - plan.group_tiles * tile_elements) / length / width * width;
@@ -134,14 +132,10 @@ Rows<S> rows_of(const Problem<S>& g, const Plan<S>& plan, const Panel& panel, co
   const int64_t end = first + plan.group_tiles < tiles.count ? first + plan.group_tiles : tiles.count;
   const int64_t row = tiles.first_row(first);
   const S* a = g.a + row * g.a_row_step + panel.p * g.a_column_step;
-  if (plan.rows_are == RowsAre::in_place) return {tiles, first, end, false, a, g.a_row_step, g.a_column_step};
-  if (plan.rows_are == RowsAre::copied) {
-    copy_rows(plan.a, copied_row_step<S>, a, g.a_row_step, tiles.first_row(end) - row, panel.length);
-    return {tiles, first, end, false, plan.a, copied_row_step<S>, 1};
-  }
+  if (plan.a_in_place) return {tiles, first, end, false, a, g.a_row_step, g.a_column_step};
   S* to = plan.a;
   for (int64_t i = first; i < end; to += tiles.rows(i) * panel.length, a += tiles.rows(i) * g.a_row_step, ++i)
-    pack_tile<S>(to, a, g.a_row_step, g.a_column_step, panel.length, tiles.rows(i));
+    pack_tile<S>(to, a, g.a_row_step, g.a_column_step, panel.length, tiles.rows(i), g.m - tiles.first_row(i));
   return {tiles, first, end, true, plan.a, panel.length, 0};
 }
 

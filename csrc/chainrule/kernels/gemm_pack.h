@@ -154,13 +154,6 @@ inline void pack_element_wise(S* packed, int64_t packed_step, const S* b, int64_
     for (int64_t j = 0; j < columns; ++j) packed[p * packed_step + j] = b[p * row_step + j * column_step];
 }
 
-/// to[i * to_step + p] = a[i * row_step + p].
-template <class S>
-inline void copy_rows(S* to, int64_t to_step, const S* a, int64_t row_step, int64_t rows, int64_t length) {
-  for (int64_t i = 0; i < rows; ++i)
-    __builtin_memcpy(to + i * to_step, a + i * row_step, sizeof(S) * static_cast<uint64_t>(length));
-}
-
 /// load_transposed of a square of which only some rows and columns are there: zeros for the others.
 template <class S>
 CR_INLINE void load_part_transposed(Vector<S, lanes<S>> (&square)[lanes<S>], const S* first, int64_t step, int64_t rows,
@@ -177,16 +170,17 @@ CR_INLINE void load_part_transposed(Vector<S, lanes<S>> (&square)[lanes<S>], con
   load_transposed(square, RowWalk<S>(copy, width));
 }
 
-/// packed[p * width + j] = b[p + j * column_step] for p < rows, j < columns <= lanes<S>; zeros for the other j <
-/// lanes<S>.
+/// packed[p * width + j] = b[p + j * column_step] for p < rows, j < columns <= lanes<S>; anything for the other j <
+/// lanes<S>, which is zeros unless more columns are there to read.
 template <class S>
-void pack_transposed(S* packed, int64_t width, const S* b, int64_t column_step, int64_t rows, int64_t columns) {
+void pack_transposed(S* packed, int64_t width, const S* b, int64_t column_step, int64_t rows, int64_t columns,
+                     int64_t readable) {
   constexpr int lane_count = lanes<S>;
   RowWalk<S> walk(b, column_step);
   for (int64_t p = 0; p < rows; p += lane_count, walk.advance(lane_count)) {
     Vector<S, lane_count> square[lane_count];
     const int64_t here = rows - p < lane_count ? rows - p : lane_count;
-    if (columns == lane_count && here == lane_count) load_transposed(square, walk);
+    if (readable >= lane_count && here == lane_count) load_transposed(square, walk);
     else load_part_transposed(square, b + p, column_step, columns, here);
 #pragma GCC unroll 32
     for (int q = 0; q < lane_count; ++q) {
@@ -206,7 +200,7 @@ inline void pack_sliver(S* packed, int64_t width, const S* b, int64_t row_step, 
   if (row_step == 1 && column_step != 1 && rows > 4) {
     for (int64_t j = 0; j < width; j += lane_count) {
       const int64_t here = columns - j < lane_count ? columns - j : lane_count;
-      pack_transposed(packed + j, width, b + j * column_step, column_step, rows, here);
+      pack_transposed(packed + j, width, b + j * column_step, column_step, rows, here, here);
     }
     return;
   }
@@ -229,15 +223,20 @@ inline void pack_slivers(S* packed, int64_t width, const S* b, int64_t row_step,
         P::load(b + p * row_step + s * width + j).store(packed + (s * rows + p) * width + j);
 }
 
-template <class S>
-constexpr int64_t copied_row_step = max_block_length + 64 / static_cast<int64_t>(sizeof(S));  // never a power of two:
-// rows that lie a power of two apart share few sets of the cache
-
-/// to[p * rows + i] = a[i * row_step + p * column_step].
+/// to[p * rows + i] = a[i * row_step + p * column_step]. The first `readable` >= rows of a are there, and room for a
+/// vector behind what is packed.
 template <class S, int rows>
-void pack_rows(S* to, const S* a, int64_t row_step, int64_t column_step, int64_t length) {
-  if (row_step != 1) return pack_element_wise(to, rows, a, column_step, row_step, length, rows);
-  for (int64_t p = 0; p < length; ++p) __builtin_memcpy(to + p * rows, a + p * column_step, sizeof(S) * rows);
+void pack_rows(S* to, const S* a, int64_t row_step, int64_t column_step, int64_t length, int64_t readable) {
+  constexpr int width = lanes<S>;
+  if (column_step == 1) {  // the last rows first: a vector that is too long reaches into the first rows of the next p
+    for (int i = (rows - 1) / width * width; i >= 0; i -= width)
+      pack_transposed(to + i, rows, a + i * row_step, row_step, length, rows - i < width ? rows - i : width,
+                      readable - i);
+  } else if (row_step == 1) {
+    for (int64_t p = 0; p < length; ++p) __builtin_memcpy(to + p * rows, a + p * column_step, sizeof(S) * rows);
+  } else {
+    pack_element_wise(to, rows, a, column_step, row_step, length, rows);
+  }
 }
 
 }  // namespace

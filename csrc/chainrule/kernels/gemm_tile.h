@@ -163,10 +163,11 @@ using TileKernel = void (*)(const Tile<S>& tile);
 
 /// pack_rows for 1 to tile_rows rows.
 template <class S>
-inline void pack_tile(S* to, const S* a, int64_t row_step, int64_t column_step, int64_t length, int64_t rows) {
+inline void pack_tile(S* to, const S* a, int64_t row_step, int64_t column_step, int64_t length, int64_t rows,
+                      int64_t readable) {
   [=]<int... R>(std::integer_sequence<int, R...>) {
-    static constexpr void (*kernels[])(S*, const S*, int64_t, int64_t, int64_t) = {&pack_rows<S, R + 1>...};
-    kernels[rows - 1](to, a, row_step, column_step, length);
+    static constexpr void (*kernels[])(S*, const S*, int64_t, int64_t, int64_t, int64_t) = {&pack_rows<S, R + 1>...};
+    kernels[rows - 1](to, a, row_step, column_step, length, readable);
   }(std::make_integer_sequence<int, tile_rows>{});
 }
 
