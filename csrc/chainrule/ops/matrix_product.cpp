@@ -23,13 +23,16 @@ T* moved(T* p, int64_t elements, DType dtype) {
 
 int64_t up_to_multiple(int64_t x, int64_t of) { return (x + of - 1) / of * of; }
 
-/// Multiplications weigh 1; so does what a part does for each element of b and a that it packs and copies.
+/// Multiplications weigh 1; so does what a part does for each element of b and a that it reads, copies or transposes.
+/// Where that hardly matters, threads share out rows: what one of them writes then lies together, as do the elements
+/// that it gets in the next operation, an optimizer's step say, and fewer lines move from core to core.
 struct Grid {
   int64_t row_parts = 1, column_parts = 1, rows = 0, columns = 0;
 };
 
 Grid grid_for(const GemmArguments& g, int64_t parts, DType dtype) {
-  constexpr int64_t packing = 10, copying = 4;
+  const int64_t packing = g.b_column_step == 1 ? 1 : 10;
+  constexpr int64_t copying = 4;
   const int64_t column_grain = column_bytes / size_of(dtype);
   Grid best;
   int64_t least = INT64_MAX;

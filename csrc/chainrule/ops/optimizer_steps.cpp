@@ -11,7 +11,7 @@ namespace chainrule {
 
 namespace {
 
-constexpr int64_t block_size = 16 * 1024;      // elements: fixed, so that the bits do not depend on the threads
+constexpr int64_t block_size = 4 * 1024;          // elements: fixed, so that the bits do not depend on the threads
 constexpr int64_t parallel_elements = 32 * 1024;  // below, one thread is done before the others have begun
 
 /// The elements of a tensor in dense order: its own memory, or a copy that is written back.
@@ -107,27 +107,24 @@ void attach(Update& update, int slot, const Buffers& buffers, const char* what, 
   update.buffers[slot] = Dense(buffer);
 }
 
-/// run(update, first element, count) over blocks of all parameters, on all threads where it pays.
+/// run(update, first element, count) over all parameters, on all threads where it pays. The threads share out the
+/// elements of all parameters, one after the other.
 template <class F>
 void run_in_blocks(const std::vector<Update>& updates, const F& run) {
-  struct Block {
-    const Update* update;
-    int64_t first;
-  };
-  std::vector<Block> blocks;
+  std::vector<int64_t> ends;  // of each parameter
   int64_t elements = 0;
-  for (const Update& update : updates) {
-    elements += update.numel;
-    for (int64_t first = 0; first < update.numel; first += block_size) blocks.push_back({&update, first});
-  }
-  auto run_block = [&](int64_t i) noexcept {
-    const auto& [update, first] = blocks[static_cast<size_t>(i)];
-    run(*update, first, std::min(block_size, update->numel - first));
+  for (const Update& update : updates) ends.push_back(elements += update.numel);
+  auto run_range = [&](int64_t first, int64_t end) noexcept {
+    for (auto i = static_cast<size_t>(std::ranges::upper_bound(ends, first) - ends.begin()); first < end; ++i) {
+      const int64_t count = std::min(end, ends[i]) - first;
+      if (count > 0) run(updates[i], first - (ends[i] - updates[i].numel), count);
+      first += count;
+    }
   };
-  const auto count = static_cast<int64_t>(blocks.size());
-  if (elements >= parallel_elements) parallel_for(count, run_block);
-  else
-    for (int64_t i = 0; i < count; ++i) run_block(i);
+  if (elements < parallel_elements) return run_range(0, elements);
+  parallel_for((elements + block_size - 1) / block_size, [&](int64_t block) noexcept {
+    run_range(block * block_size, std::min((block + 1) * block_size, elements));
+  });
 }
 
 void finish(const Update& update) {
