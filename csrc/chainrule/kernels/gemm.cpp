@@ -11,14 +11,14 @@
 namespace chainrule {
 namespace {
 
-// Measured: where less is packed or more costs time.
-constexpr int64_t few_rows = 4 * tile_rows;         // nothing is packed for so few rows
-constexpr int64_t middling_rows = 256;              // a with contiguous columns stays near while they pass a sliver
-constexpr int64_t many_rows = 1024;                 // b is read in place for so many,
-constexpr int64_t near_bytes = 1024 * 1024;         // if it is no larger
-constexpr int64_t slivers_that_repay_packing = 4;   // a with contiguous columns is read in place for fewer
-constexpr int64_t slivers_that_repay_transposing = 16;  // a with contiguous rows, too
-constexpr int slivers_together = 4;                 // packed at a time
+// Where it costs more to pack than to read in place. Measured on CPUs with AVX-512.
+constexpr int64_t few_rows = 4 * tile_rows;             // b is read in place for so few,
+constexpr int64_t many_rows = 1024;                     // and for so many
+constexpr int64_t near_bytes = 1024 * 1024;             // if it stays in the second level cache
+constexpr int64_t slivers_that_repay_packing = 4;       // a with contiguous columns is read in place for fewer,
+constexpr int64_t middling_rows = 256;                  // or twice as many for so few rows that pass together
+constexpr int64_t slivers_that_repay_transposing = 16;  // a with contiguous rows is read in place for fewer
+constexpr int slivers_together = 4;                     // packed at a time
 
 /// How m rows are cut into tiles: evenly.
 class RowTiles {
@@ -139,9 +139,10 @@ Rows<S> rows_of(const Problem<S>& g, const Plan<S>& plan, const Panel& panel, co
   return {tiles, first, end, true, plan.a, panel.length, 0};
 }
 
-/// One sliver of columns, tile by tile.
+/// One sliver of columns, tile by tile. Returns how many columns it has.
 template <class S>
-void multiply_rows(const Problem<S>& g, const Plan<S>& plan, const Panel& panel, const Rows<S>& rows, int64_t& column) {
+int64_t multiply_rows(const Problem<S>& g, const Plan<S>& plan, const Panel& panel, const Rows<S>& rows,
+                      int64_t column) {
   const int64_t row = rows.tiles.first_row(rows.first);
   Tile<S> t{};
   t.k = panel.length;
@@ -163,7 +164,7 @@ void multiply_rows(const Problem<S>& g, const Plan<S>& plan, const Panel& panel,
     t.c += height * t.c_row_step;
     if (t.bias && t.bias_of_rows) t.bias += height;
   }
-  column += t.columns;
+  return t.columns;
 }
 
 template <class S>
@@ -178,7 +179,7 @@ void multiply(const Problem<S>& g, const Plan<S>& plan) {
       pack_panel(g, plan, panel);
       for (int64_t first = 0; first < tiles.count; first += plan.group_tiles) {
         const Rows<S> rows = rows_of(g, plan, panel, tiles, first);
-        for (int64_t column = panel.begin; column < panel.end;) multiply_rows(g, plan, panel, rows, column);
+        for (int64_t column = panel.begin; column < panel.end;) column += multiply_rows(g, plan, panel, rows, column);
       }
     });
   }
