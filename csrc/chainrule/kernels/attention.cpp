@@ -3,7 +3,7 @@
 // softmax is kept up to date from block to block by its maximum and its sum (Milakov and Gimelshein, Online normalizer
 // calculation for softmax, 2018; Dao et al., FlashAttention, 2022). The gradients compute the scores again. Invariant:
 // every sum runs in the order of its index within blocks of fixed size, so bits depend on the sizes of one head only.
-#include "chainrule/kernels/gemm_pack.h"
+#include "chainrule/kernels/gemm_tile.h"
 #include "chainrule/kernels/kernel_table.h"
 #include "chainrule/kernels/scratch.h"
 #include "chainrule/kernels/simd_math.h"
@@ -13,14 +13,9 @@ namespace {
 
 constexpr double infinity = __builtin_inf();
 constexpr int64_t key_block = 64;         // a multiple of every number of lanes
-constexpr int64_t max_inner_block = 256;  // of the inner dim of a product: a packed sliver stays in the first cache
-constexpr int tile_rows = vector_bytes == 64 ? 12 : 6;  // with tile_vectors: the sums fill the registers
-constexpr int tile_vectors = 2;
 
 template <class S>
 using Wide = Pack<S, lanes<S>>;
-template <class S>
-constexpr int64_t sliver_width = tile_vectors * lanes<S>;
 
 template <class S>
 struct Matrix {
@@ -37,88 +32,11 @@ struct Workspace {
   S scores[attention_query_block * key_block];
   S gradient[attention_query_block * key_block];
   S largest[attention_query_block], sum[attention_query_block], inner[attention_query_block];
-  S packed[max_inner_block * sliver_width<S>];
+  S packed[max_block_length * sliver_width<S>];
 };
 static_assert(sizeof(Workspace<double>) <= scratch_bytes);
 
 // ---- Products ----------------------------------------------------------------------------------------------------
-
-/// c(rows, columns) (+)= a(rows, k) b(k, columns): b contiguous in rows of tile_vectors vectors.
-template <class S, int rows>
-void multiply_tile(int64_t k, const Matrix<S>& a_matrix, const S* b, int64_t b_step, S* c, int64_t c_step,
-                   int64_t columns, bool accumulate) {
-  using P = Wide<S>;
-  constexpr int width = lanes<S>;
-  P sum[rows][tile_vectors];
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 2
-    for (int v = 0; v < tile_vectors; ++v) sum[i][v] = P(0);
-  const S* a = a_matrix.data;
-  const int64_t a_row = a_matrix.row_step, a_column = a_matrix.column_step;
-  for (int64_t p = k; p > 0; --p, a += a_column, b += b_step) {
-    P b_row[tile_vectors];
-#pragma GCC unroll 2
-    for (int v = 0; v < tile_vectors; ++v) b_row[v] = P::load(b + v * width);
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      const P a_element = P::splat(a + i * a_row);
-#pragma GCC unroll 2
-      for (int v = 0; v < tile_vectors; ++v) sum[i][v] = fma(a_element, b_row[v], sum[i][v]);
-    }
-  }
-  if (columns == tile_vectors * width) {
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 2
-      for (int v = 0; v < tile_vectors; ++v) {
-        S* at = c + i * c_step + v * width;
-        (accumulate ? P::load(at) + sum[i][v] : sum[i][v]).store(at);
-      }
-    return;
-  }
-  S sums[rows][tile_vectors * width];
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 2
-    for (int v = 0; v < tile_vectors; ++v) sum[i][v].store(sums[i] + v * width);
-  for (int i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j) {
-      S* at = c + i * c_step + j;
-      *at = accumulate ? *at + sums[i][j] : sums[i][j];
-    }
-}
-
-template <class S>
-using TileKernel = void (*)(int64_t, const Matrix<S>&, const S*, int64_t, S*, int64_t, int64_t, bool);
-template <class S>
-inline TileKernel<S> tile_kernel(int64_t rows) {
-  return [=]<int... R>(std::integer_sequence<int, R...>) {
-    static constexpr TileKernel<S> kernels[] = {&multiply_tile<S, R + 1>...};
-    return kernels[rows - 1];
-  }(std::make_integer_sequence<int, tile_rows>{});
-}
-
-/// packed[p][j] = b(p, j), padded with zeros to a whole sliver.
-template <class S>
-void pack_sliver(S* packed, const Matrix<S>& b, int64_t k, int64_t columns) {
-  constexpr int width = lanes<S>;
-  constexpr int64_t step = sliver_width<S>;
-  int64_t p = 0;
-  if (b.row_step == 1 && columns == step) {
-    for (; p + width <= k; p += width)
-      for (int v = 0; v < tile_vectors; ++v) {
-        Vector<S, width> square[width];
-        load_transposed(square, RowWalk<S>(b.at(p, v * width), b.column_step));
-        for (int i = 0; i < width; ++i)
-          __builtin_memcpy(packed + (p + i) * step + v * width, &square[i], sizeof square[i]);
-      }
-  }
-  for (; p < k; ++p) {
-    for (int64_t j = 0; j < columns; ++j) packed[p * step + j] = *b.at(p, j);
-    for (int64_t j = columns; j < step; ++j) packed[p * step + j] = 0;
-  }
-}
 
 /// c(m, n) (+)= a(m, k) b(k, n); rows of c are contiguous.
 template <class S>
@@ -126,27 +44,34 @@ void multiply(int64_t m, int64_t n, int64_t k, const Matrix<S>& a, const Matrix<
               bool accumulate, S* packed) {
   constexpr int64_t width = sliver_width<S>;
   const int64_t tiles = (m + tile_rows - 1) / tile_rows;
-  int64_t p = 0;
-  do {  // once also for k = 0, which gives zeros
-    const int64_t length = k - p < max_inner_block ? k - p : max_inner_block;
+  Tile<S> t{};
+  t.a_row_step = a.row_step;
+  t.a_column_step = a.column_step;
+  t.c_row_step = c_step;
+  t.c_column_step = 1;
+  for_each_block(k, [&](int64_t p, int64_t length) {
+    t.k = length;
+    t.first = !accumulate && p == 0;
     for (int64_t column = 0; column < n; column += width) {
-      const int64_t columns = n - column < width ? n - column : width;
-      const S* from = b.at(p, column);
-      int64_t step = b.row_step;
-      if (b.column_step != 1 || columns != width) {
-        pack_sliver(packed, b.from(p, column), length, columns);
-        from = packed;
-        step = width;
+      t.columns = n - column < width ? n - column : width;
+      t.b = b.at(p, column);
+      t.b_row_step = b.row_step;
+      if (b.column_step != 1 || t.columns != width) {
+        pack_sliver(packed, width, t.b, b.row_step, b.column_step, length, t.columns);
+        t.b = packed;
+        t.b_row_step = width;
       }
+      const TileKernel<S>* const kernels =
+          t.columns <= lanes<S> ? kernels_of_rows<S, 1, false>() : kernels_of_rows<S, tile_vectors, false>();
       for (int64_t i = 0, row = 0; i < tiles; ++i) {
         const int64_t rows = m / tiles + (i < m % tiles);
-        tile_kernel<S>(rows)(length, a.from(row, p), from, step, c + row * c_step + column, c_step, columns,
-                             accumulate || p > 0);
+        t.a = a.at(row, p);
+        t.c = c + row * c_step + column;
+        kernels[rows - 1](t);
         row += rows;
       }
     }
-    p += length;
-  } while (p < k);
+  });
 }
 
 // ---- Scores ------------------------------------------------------------------------------------------------------

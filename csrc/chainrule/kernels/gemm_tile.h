@@ -1,5 +1,5 @@
 // gemm_tile.h - the inner loop of the matrix product: a tile of c that stays in registers. Floor: kernels.
-// Included by gemm.cpp only; anonymous namespace like simd.h.
+// Included by gemm.cpp and attention.cpp; anonymous namespace like simd.h.
 #pragma once
 #include "chainrule/kernels/gemm_pack.h"
 
@@ -171,17 +171,23 @@ inline void pack_tile(S* to, const S* a, int64_t row_step, int64_t column_step, 
   }(std::make_integer_sequence<int, tile_rows>{});
 }
 
-/// For as many columns: the kernel of r rows at [r - 1]. Where they are more than tile_vectors hold, for 1 to wide_rows
-/// rows, so that there are enough sums to hide the latency of an addition; else for 1 to tile_rows.
+/// The kernel of r rows at [r - 1], for 1 to `most` rows.
+template <class S, int vectors, bool packed, int most = tile_rows>
+inline const TileKernel<S>* kernels_of_rows() {
+  return []<int... R>(std::integer_sequence<int, R...>) {
+    static constexpr TileKernel<S> kernels[] = {&multiply_tile<S, R + 1, vectors, packed>...};
+    return kernels;
+  }(std::make_integer_sequence<int, most>{});
+}
+
+/// Those for as many columns. More than a sliver are wide tiles of 1 to wide_rows rows, so that there are enough sums
+/// to hide the latency of an addition.
 template <class S>
 inline const TileKernel<S>* tile_kernels(bool packed, int64_t columns) {
-  return [=]<int... R>(std::integer_sequence<int, R...>) {
-    static constexpr TileKernel<S> kernels[2][2][tile_rows] = {
-        {{&multiply_tile<S, R + 1, 1, false>...}, {&multiply_tile<S, R + 1, tile_vectors, false>...}},
-        {{&multiply_tile<S, R + 1, 1, true>...}, {&multiply_tile<S, R + 1, tile_vectors, true>...}}};
-    static constexpr TileKernel<S> wide_kernels[] = {&multiply_tile<S, R % wide_rows + 1, wide_vectors, false>...};
-    return columns > sliver_width<S> ? wide_kernels : kernels[packed][columns > lanes<S>];
-  }(std::make_integer_sequence<int, tile_rows>{});
+  if (columns > sliver_width<S>) return kernels_of_rows<S, wide_vectors, false, wide_rows>();
+  if (columns > lanes<S>)
+    return packed ? kernels_of_rows<S, tile_vectors, true>() : kernels_of_rows<S, tile_vectors, false>();
+  return packed ? kernels_of_rows<S, 1, true>() : kernels_of_rows<S, 1, false>();
 }
 
 }  // namespace
