@@ -80,14 +80,6 @@ template <class S, int N>
 CR_INLINE Pack<S, N> scale_by_power_of_two(Pack<S, N> value, Pack<S, N> shifted_n) {
   using P = Pack<S, N>;
   using Format = FloatFormat<S>;
-#if defined(__AVX512F__) && defined(__x86_64__) && !defined(__clang__)
-  if constexpr (sizeof(typename P::Raw) == 64) {  // one instruction, the same bits
-    const P n = shifted_n - rounding_shift<S>;
-    if constexpr (sizeof(S) == 4)
-      return (typename P::Raw)__builtin_ia32_scalefps512_mask(value.raw, n.raw, value.raw, 0xFFFF, current_rounding);
-    else return (typename P::Raw)__builtin_ia32_scalefpd512_mask(value.raw, n.raw, value.raw, 0xFF, current_rounding);
-  }
-#endif
   const P shift = rounding_shift<S>;
   if (hardware_scale(value.raw, (shifted_n - shift).raw)) return value;
   const auto twice_biased = (UnsignedRaw<S, N>)(shifted_n.bits() - shift.bits() + 2 * Format::bias);
@@ -116,12 +108,14 @@ CR_INLINE Pack<S, N> exp(Pack<S, N> x) {
   using P = Pack<S, N>;
   constexpr double all_underflows = by_precision<S>(-104, -746);
   constexpr double all_overflows = by_precision<S>(89, 710);
-  const P t = select(x < all_underflows, all_underflows, select(x > all_overflows, all_overflows, x));
+  // An underflow in arithmetic takes the CPU 100 cycles and more: what becomes zero is left out of it.
+  const auto vanishes = x < all_underflows;
+  const P t = select(vanishes, 0, select(x > all_overflows, all_overflows, x));
   const P shifted_n = fma(t, 1.4426950408889634, rounding_shift<S>);
   const P n = shifted_n - rounding_shift<S>;
   P r = fma(n, -by_precision<S>(0x1.62e4p-1, 0x1.62e42fefp-1), t);
   r = fma(n, -by_precision<S>(0x1.7f7d1cp-20, 0x1.473de6af278edp-34), r);
-  return scale_by_power_of_two(1 + fma(r * r, exp_remainder(r), r), shifted_n);
+  return select(vanishes, 0, scale_by_power_of_two(1 + fma(r * r, exp_remainder(r), r), shifted_n));
 }
 
 // Of the absolute value, so that exp never overflows and the far left tail keeps its relative accuracy. Double: what
