@@ -1,4 +1,4 @@
-"""Values of nodes as short text, as data for JSON, and as numbers in a formula."""
+"""Names and values of nodes as short text, values as data for JSON, and as numbers in a formula."""
 
 from __future__ import annotations
 
@@ -34,6 +34,17 @@ def _list_text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_list_text, value))}]"
     return number_text(value)
+
+
+def printable(name: str) -> str:
+    r"""Returns a name without characters that a terminal would obey, such as line ends.
+
+    Example:
+        >>> from chainrule.graphs.numbers import printable
+        >>> print(printable("w\x1b[31m"))
+        w\x1b[31m
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
 def number_text(value: float) -> str:
