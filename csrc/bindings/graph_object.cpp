@@ -308,8 +308,12 @@ void add_graph(py::module_& m) {
            [](const GraphObject& self, int node) {
              return expression(formula_of_node(self.graph(), checked_node(self, node), self.labels()));
            })
-      .def("_derivative", [](const GraphObject& self, int node, int k) {
-        return expression(formula_of_derivative(self.graph(), checked_node(self, node), k, self.labels()));
+      .def("_derivative",
+           [](const GraphObject& self, int node, int k) {
+             return expression(formula_of_derivative(self.graph(), checked_node(self, node), k, self.labels()));
+           })
+      .def("_textbook", [](const GraphObject& self, int node, int k) {
+        return textbook_of_derivative(self.graph(), checked_node(self, node), k);
       });
   add_graph_methods(type);
   m.def("_placeholder", &placeholder, "A tensor of this dtype and shape that has no value yet.");

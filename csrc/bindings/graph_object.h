@@ -50,6 +50,13 @@ class GraphObject {
     GraphObject& graph_;
   };
 
+  /// Says that a pass begins, of that name: steps of one that has not ended would mix two runs.
+  void begin_pass(const char* name) {
+    ++passes_;
+    last_pass_ = name;
+  }
+  std::pair<int64_t, const char*> last_pass() const { return {passes_, last_pass_}; }
+
   bool has_unknown_size = false;
   // The keywords of the last call and the inputs they name: a loop passes the same tuple each time.
   py::object last_keywords;
@@ -70,6 +77,8 @@ class GraphObject {
   Ref leaves_of_;
   std::vector<int> leaves_;
   bool running_ = false;
+  int64_t passes_ = 0;
+  const char* last_pass_ = "";
 };
 
 /// Adds forward and backward to the type: graph_run.cpp.

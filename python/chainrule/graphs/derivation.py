@@ -37,6 +37,7 @@ class Derivation:
         self.of, self.wrt = of, wrt
         self.notation = (Notation if format == "text" else LatexNotation)(tensors)
         self._lines: list[str] = []
+        self._remarks: list[tuple[str, ...]] = []
 
     # ---- pieces ----
 
@@ -58,8 +59,8 @@ class Derivation:
 
     def sum(self, terms: list[Math]) -> Math:
         """A sum of what is written already."""
-        rest = [self.notation.parenthesized(t) if t.startswith("-") else t for t in terms[1:]]
-        return Math(" + ".join([terms[0], *rest]))
+        rest = [f" - {t[1:]}" if t.startswith("-") else f" + {t}" for t in terms[1:]]
+        return Math("".join([terms[0], *rest]))
 
     def number(self, value: float) -> Math:
         """A number."""
@@ -101,6 +102,17 @@ class Derivation:
                 indent = "\n" + " " * len(start)
                 line = start + indent.join(f" = {side}" for side in right)
             self._lines.append(line)
+
+    def remark(self, *pieces: str) -> None:
+        """Adds a line of words and formulas to what is said last."""
+        self._remarks.append(pieces)
+
+    def say_remarks(self) -> None:
+        """Adds the remarks, and what the functions are that are no ops."""
+        for pieces in self._remarks:
+            self.say(*pieces)
+        for function, meaning in self.notation.glossary():
+            self.say(Math(function), f": {meaning}")
 
     def __str__(self) -> str:
         if self._format == "latex":

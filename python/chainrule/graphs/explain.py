@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from chainrule.graphs.blackboard import plain
 from chainrule.graphs.derivation import FORMATS, Derivation, Math
+from chainrule.graphs.expressions import labels_in
 from chainrule.graphs.matrix_form import gradient_of, matrix_form
-from chainrule.graphs.numbers import number_text
+from chainrule.graphs.numbers import number_text, printable
 from chainrule.graphs.paths import Between, Edge, paths_through
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from chainrule.graphs.expressions import Expression
     from chainrule.graphs.graph import Graph
-    from chainrule.graphs.nodes import Ref
+    from chainrule.graphs.nodes import GraphNode, Ref
 
 _PATHS = 8
 _EDGES = 10
@@ -29,18 +31,18 @@ def explain(graph: Graph, of: str, wrt: str, format: str) -> str:
     of_ref, wrt_ref = (_found(graph, name) for name in (of, wrt))
     between = Between(graph, of_ref[0], wrt_ref[0])
     is_scalar = between.is_scalar()
-    shaped = [node for node in graph.nodes if any(node.shape(k) for k in range(node.outputs))]
-    to = Derivation(format, of, wrt, [] if is_scalar else [node.label for node in shaped])
+    tensors = [label for label, shape in between.shapes.items() if set(plain(shape)) - {1}]
+    to = Derivation(format, of, wrt, tensors)
     if of_ref == wrt_ref:
         to.equate([to.derivative(wrt), to.number(1)])
     elif not between.on_path:
         to.say(Math(f"{to.derivative(wrt)} = 0"), ": ", *_why_not(graph, of_ref, wrt_ref, to))
     elif is_scalar:
         _explain_scalar(between, to)
-        _say_what_is_what(graph, to)
+        _say_what_is_what(between, to)
     else:
         matrix_form(between, to)
-        _say_what_is_what(graph, to)
+        _say_what_is_what(between, to)
     return str(to)
 
 
@@ -55,7 +57,7 @@ def _found(graph: Graph, name: str) -> Ref:
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""
     raise ValueError(
         f"explain: the name {name!r}; it must be that of an output or a node of the graph; there "
-        f"are {', '.join(known[:20])}{more}"
+        f"are {', '.join(map(printable, known[:20]))}{more}"
     )
 
 
@@ -75,18 +77,27 @@ def _why_not(graph: Graph, of: Ref, wrt: Ref, to: Derivation) -> tuple[str, ...]
     return "no operation between ", names[1], " and ", names[0], " lets a gradient pass"
 
 
-def _say_what_is_what(graph: Graph, to: Derivation) -> None:
-    """Adds what the nodes are that nobody named and that were mentioned."""
+def _say_what_is_what(between: Between, to: Derivation) -> None:
+    """Adds what the nodes are that nobody named and that were mentioned; last, the remarks."""
+
+    def meaning(node: GraphNode) -> Expression:
+        formula: Expression = graph._expression(node.id)
+        if not any(between.shapes.get(label) for label in labels_in(formula)):
+            return formula  # as the user wrote it
+        return between.simplified(between.written_out(formula, {}))
+
+    graph = between.graph
     by_label = {node.label: node for node in graph.nodes if node.op and not node.name}
     said: set[str] = set()
     while len(said) < _MEANINGS:
         label = next((seen for seen in to.notation.seen if seen in by_label.keys() - said), None)
         if label is None:
-            return
+            break
         if not said:
             to.say("where")
         said.add(label)
-        to.equate([to.name(label), to.formula(graph._expression(by_label[label].id))])
+        to.equate([to.name(label), to.formula(meaning(by_label[label]))])
+    to.say_remarks()
 
 
 # ---- scalars ----
@@ -102,10 +113,8 @@ def _explain_scalar(between: Between, to: Derivation) -> None:
         to.equate([to.derivative(to.wrt), *_along(between, paths[0], to, has_run)])
     else:
         to.say(to.derivative(to.wrt), f" is the sum over {len(paths)} paths:")
-        leads = [_nodes_of(between, path, to) for path in paths]
-        for i, (path, lead) in enumerate(zip(paths, leads, strict=True)):
-            again = f" ({leads[:i].count(lead) + 1})" if leads.count(lead) > 1 else ""
-            to.equate(_along(between, path, to, has_run), Math(lead + again))
+        for path in paths:
+            to.equate(_along(between, path, to, has_run, True), _nodes_of(between, path, to))
         if has_run:
             values = [_product(path) for path in paths]
             total = to.number(sum(values))
@@ -119,11 +128,18 @@ def _explain_scalar(between: Between, to: Derivation) -> None:
             to.equate([to.derivative(to.wrt), _sum(factors, to)])
 
 
-def _along(between: Between, path: list[Edge], to: Derivation, has_run: bool) -> list[Math]:
-    """The sides of the equation for one path: names, symbols, numbers, result."""
+def _along(
+    between: Between, path: list[Edge], to: Derivation, has_run: bool, is_one_of_many: bool = False
+) -> list[Math]:
+    """The sides of the equation for one path: names, symbols, numbers, result.
+
+    Of many paths, the factors are partial derivatives, written with another d than the total.
+    """
     symbols = [factor.symbols() for edge in path for factor in edge.factors]
     names: list[Expression] = [
-        gradient_of(_called(between, edge.user, to), _called(between, edge.used, to))
+        gradient_of(
+            _called(between, edge.user, to), _called(between, edge.used, to), is_one_of_many
+        )
         for edge in path
     ]
     sides = [to.product(names)] if len(path) > 1 else []

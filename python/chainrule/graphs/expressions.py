@@ -11,6 +11,7 @@ import re
 
 from chainrule import _C
 from chainrule.graphs.latex_names import latex_name, latex_number
+from chainrule.graphs.numbers import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LEAVES = ("label", "number", "upstream")
 LOOSEST, TIGHTEST = 0, 9
 _COMPARISONS = 2  # they and what binds looser do not chain
+_NO_END = 2**63 - 1  # of a slice to the end
 _ATOM = re.compile(r"(d[\w.]+/d)?[\w.]+(\([\d, ]*\))?(\[\d+\])?'*")
 
 
@@ -72,12 +74,13 @@ class Text:
 
     def number(self, digits: str) -> tuple[str, float]:
         """A number; a negative one binds like any sum, so that it is never a bare operand."""
-        if "N" in digits and digits != "N":  # a size such as 3*N
+        if not digits[-1:].isdigit() and "*" in digits:  # a size such as 3*N
             return digits, LOOSEST
         return digits, _C._op_facts("add")[1] if digits.startswith("-") else TIGHTEST
 
     def label(self, name: str) -> tuple[str, float]:
         """What a node is called."""
+        name = printable(name)
         return name, TIGHTEST if _ATOM.fullmatch(name) else LOOSEST
 
     def prefix(self, operator: str, argument: str) -> str:
@@ -94,6 +97,52 @@ class Text:
         return f"{op}({', '.join(words + [f'{k}={v}' for k, v in shown(attributes).items()])})"
 
     # ---- what neither writes as a call ----
+
+    def write_slice(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """Some of the elements."""
+        return self(x, TIGHTEST) + self.place(**attributes), TIGHTEST
+
+    write_select = write_slice
+
+    def write_index(self, _: dict[str, Any], x: Expression, *at: Expression) -> tuple[str, float]:
+        """The elements at some places."""
+        return f"{self(x, TIGHTEST)}[{', '.join(map(self, at))}]", TIGHTEST
+
+    write_embedding = write_index
+
+    def write_place(self, attributes: dict[str, Any]) -> tuple[str, float]:
+        """Where a slice lies."""
+        return self.place(**attributes), TIGHTEST
+
+    def place(self, dim: int, **attributes: int) -> str:
+        """Where a slice lies, as Python writes it: "[:, 1:3]"."""
+        if "index" in attributes:
+            text = str(attributes["index"])
+        else:
+            start, stop, step = (attributes[name] for name in ("start", "stop", "step"))
+            text = f"{start or ''}:{'' if stop == _NO_END else stop}" + (f":{step}" * (step != 1))
+        before = ":, " * dim if dim >= 0 else "..., "
+        return f"[{before}{text}{', :' * (-dim - 1)}]"
+
+    def write_called(self, attributes: dict[str, Any], *x: Expression) -> tuple[str, float]:
+        """A function that is no op."""
+        return self.call(attributes["name"], {}, list(x)), TIGHTEST
+
+    def write_iverson(self, _: dict[str, Any], condition: Expression) -> tuple[str, float]:
+        """1 where something holds, else 0."""
+        return f"[{self(condition)}]", TIGHTEST
+
+    def write_repeat(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """The same along more dims."""
+        return self.call("repeat", {"dim": attributes["dim"]}, [x]), TIGHTEST
+
+    def write_ones(self, attributes: dict[str, Any]) -> tuple[str, float]:
+        """A tensor of ones."""
+        return f"ones{shape_text(attributes['shape'])}", TIGHTEST
+
+    def write_as(self, _: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """The same as a column."""
+        return self.write(*without_squares(x))
 
     def write_permute(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float] | None:
         """The transpose of matrices, if it is one."""
@@ -166,6 +215,19 @@ class Latex(Text):
         if op in self._FUNCTIONS:
             return self._FUNCTIONS[op] or rf"\{op}"
         return rf"\operatorname{{{op}}}".replace("_", r"\_")
+
+    def place(self, dim: int, **attributes: int) -> str:
+        """Where a slice lies."""
+        return super().place(dim, **attributes).replace(":", "{:}").replace("...", r"\ldots")
+
+    def write_iverson(self, _: dict[str, Any], condition: Expression) -> tuple[str, float]:
+        """1 where something holds, else 0."""
+        return rf"\left[{self(condition)}\right]", TIGHTEST
+
+    def write_ones(self, attributes: dict[str, Any]) -> tuple[str, float]:
+        """A tensor of ones."""
+        sizes = r" \times ".join(map(str, attributes["shape"]))
+        return rf"\mathbf{{1}}_{{{sizes}}}", TIGHTEST
 
     def write_div(self, _: dict[str, Any], a: Expression, b: Expression) -> tuple[str, float]:
         """A fraction."""
@@ -267,6 +329,11 @@ def shown(attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes that say something: no empty list of dims, no option that is off."""
     names = {k: getattr(v, "name", v) for k, v in attributes.items()}
     return {k: v for k, v in names.items() if v is not False and v != ()}
+
+
+def shape_text(shape: tuple[Any, ...]) -> str:
+    """A shape as Python writes it; a size that is not known yet is a letter."""
+    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
 def numbers(value: object) -> str:

@@ -49,7 +49,6 @@ class Graph(Drawable, _C.Graph):
         self._variables: dict[str, object] = {}  # by name, where the block ended
         self._nodes_read: tuple[GraphNode, ...] | None = None
         self._lines_before = False
-        self._steps_begun = 0
 
     # ---- assembling ----
 

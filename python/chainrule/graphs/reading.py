@@ -52,7 +52,10 @@ def local_derivative(self: Graph, node: GraphNode | str, k: int = 0) -> str:
         >>> g.outputs(L=r ** 2).local_derivative("L")
         '2 * r'
     """
-    return as_text(self._derivative(_node_of(self, node).id, k))
+    from chainrule.graphs.textbook import gradient_of_input
+
+    found = gradient_of_input(self, _node_of(self, node), k)
+    return "" if found is None else str(found)
 
 
 def forward_steps(self: Graph, /, **feeds: Any) -> Iterator[steps.ForwardStep]:

@@ -1,0 +1,398 @@
+"""Formulas as one writes them on a blackboard: without the steps that only a computer needs.
+
+Beside what expressions.py and notation.py list, a formula may then hold
+("as", {"shape"}, x)             x in another shape that mathematics does not tell apart: a column
+("repeat", {"dim", "shape"}, x)  x repeated along dims that it has not
+("ones", {"shape"})              ones
+("called", {"name", "shape"}, x, ...)  a function that is no op; notation.py says what it is
+"""
+
+from __future__ import annotations
+
+from chainrule import _C
+from chainrule.graphs.expressions import LEAVES, is_transpose
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from chainrule.graphs.expressions import Expression
+
+    Sizes = tuple[Any, ...]
+
+ONE, ZERO = ("number", "1"), ("number", "0")
+_ELEMENTWISE = frozenset(name for name in _C.op_names() if _C._op_facts(name)[2])
+_SAME_SHAPE = frozenset(("softmax", "log_softmax", "tril", "cast", "clone", "prime", "iverson"))
+
+
+def plain(shape: Sizes) -> Sizes:
+    """A shape whose sizes can be compared: one that is not known yet is its text."""
+    return tuple(size if isinstance(size, int) else str(size) for size in shape)
+
+
+class Blackboard:
+    """Rewrites formulas; those of single numbers keep the order of their factors.
+
+    Args:
+        shapes: The shapes of the labels; one that is missing is that of a single number.
+    """
+
+    def __init__(self, shapes: dict[str, Sizes]) -> None:
+        self._shapes = {label: plain(shape) for label, shape in shapes.items()}
+
+    def add_name(self, label: str, shape: Sizes) -> None:
+        """Says what shape one more label has."""
+        self._shapes[label] = plain(shape)
+
+    def __call__(self, x: Expression) -> Expression:
+        """Returns the same formula with less."""
+        if x[0] in LEAVES or x[0] == "gradient":
+            return x
+        x = (*x[:2], *map(self, x[2:]))
+        rewrite = getattr(self, f"_{x[0]}", None)
+        return rewrite(x) if rewrite else x
+
+    def shape(self, x: Expression) -> Sizes | None:
+        """The shape of a formula; None if it is not known."""
+        if x[0] in LEAVES:
+            return () if x[0] == "number" else self._shapes.get(x[1], ())
+        attributes, arguments = x[1], x[2:]
+        if x[0] == "gradient":
+            return self._shapes.get(attributes["by"], ())
+        if attributes.get("shape") is not None:
+            return plain(attributes["shape"])
+        shapes = [self.shape(argument) for argument in arguments]
+        first = shapes[0] if shapes else None
+        if first is None or None in shapes:
+            return None
+        if x[0] in _SAME_SHAPE or attributes.get("name") == "causal":
+            return first
+        if x[0] in ("sum", "mean"):
+            return _reduced(first, attributes["dim"], attributes["keepdim"])
+        if x[0] == "permute":
+            return tuple(first[d] for d in attributes["dims"])
+        if x[0] == "matmul":
+            return _of_product(first, shapes[1] or ())
+        if x[0] == "linear":
+            return (*first[:-1], (shapes[1] or ())[0])
+        return _broadcast(shapes) if x[0] in _ELEMENTWISE else None
+
+    # ---- what says nothing ----
+
+    def _cast(self, x: Expression) -> Expression:
+        return x[2]  # type: ignore[no-any-return]
+
+    _clone = _cast
+
+    def _as(self, x: Expression) -> Expression:
+        return self._in_shape(x[2], plain(x[1]["shape"]))
+
+    def _in_shape(self, x: Expression, shape: Sizes) -> Expression:
+        while x[0] == "as":
+            x = x[2]
+        before = self.shape(x)
+        is_number = before == () and set(shape) <= {1}
+        return x if before == shape or is_number else ("as", {"shape": shape}, x)
+
+    def _reshape(self, x: Expression) -> Expression:
+        """A vector is a column; what has one element is a number."""
+        _, attributes, inner = x
+        shape, before = plain(attributes["shape"]), self.shape(inner)
+        if before is None:
+            return x
+        if inner[0] in ("sum", "mean") and inner[1]["keepdim"]:
+            dropped = (inner[0], inner[1] | {"keepdim": False}, inner[2])
+            if self.shape(dropped) == shape:
+                return dropped
+        if before == shape or (set(before) | set(shape)) <= {1}:
+            return self._in_shape(inner, shape)
+        if len(before) == 1 and len(shape) == 2 and 1 in shape:
+            column = self._in_shape(inner, (before[0], 1))
+            return column if shape[1] == 1 else self._transposed(column)
+        if len(before) == 2 and len(shape) == 1 and 1 in before:
+            column = inner if before[1] == 1 else self._transposed(inner)
+            return self._in_shape(column, shape)
+        if len(shape) == 2 and len(before) > 2 and shape[-1] == before[-1]:
+            return ("called", {"name": "rows", "shape": shape}, inner)
+        return self._out_of_rows(inner, shape) or x
+
+    def _out_of_rows(self, x: Expression, shape: Sizes) -> Expression | None:
+        """A product of rows, in the shape that they had before."""
+        if x[0] == "called" and x[1]["name"] == "rows" and self.shape(x[2]) == shape:
+            return x[2]  # type: ignore[no-any-return]
+        if x[0] in ("mul", "neg") and not self._is_single(x):
+            parts = [a if self._is_single(a) else self._out_of_rows(a, shape) for a in x[2:]]
+            return None if None in parts else (*x[:2], *parts)
+        if x[0] != "matmul" or x[2][0] != "called" or x[2][1]["name"] != "rows":
+            return None
+        found: Expression = ("matmul", {}, x[2][2], x[3])
+        return found if self.shape(found) == shape else None
+
+    def _expand(self, x: Expression) -> Expression:
+        _, attributes, inner = x
+        shape, before = plain(attributes["shape"]), self.shape(inner)
+        if before == shape:
+            return inner  # type: ignore[no-any-return]
+        if before is not None and set(before) <= {1}:
+            return self._mul(("mul", {}, inner, ("ones", {"shape": shape})))
+        return x if before is None else self._repeated(inner, before, shape)
+
+    def _repeated(self, x: Expression, before: Sizes, shape: Sizes) -> Expression:
+        extra = len(shape) - len(before)
+        dims = tuple(
+            d for d, size in enumerate(shape) if d < extra or (before[d - extra] == 1 != size)
+        )
+        if x[0] in ("as", "reshape"):
+            x = x[2]
+        if x[0] == "ones":
+            return ("ones", {"shape": shape})
+        return ("repeat", {"dim": dims, "shape": shape}, x)
+
+    def _repeat(self, x: Expression) -> Expression:
+        return ("ones", {"shape": x[1]["shape"]}) if x[2][0] == "ones" else x
+
+    def _tril(self, x: Expression) -> Expression:
+        return (x[0], {}, x[2]) if x[1].get("diagonal") == 0 else x
+
+    def _where(self, x: Expression) -> Expression:
+        return ("iverson", {}, x[2]) if x[3:] == (ONE, ZERO) else x
+
+    # ---- sums and products ----
+
+    def _neg(self, x: Expression) -> Expression:
+        inner = x[2]
+        if inner[0] == "number" and inner != ZERO:
+            return ("number", inner[1][1:] if inner[1].startswith("-") else f"-{inner[1]}")
+        return inner[2] if inner[0] == "neg" else x
+
+    def _add(self, x: Expression) -> Expression:
+        _, _, a, b = self._aligned(x)
+        return ("sub", {}, a, b[2]) if b[0] == "neg" else ("add", {}, a, b)
+
+    def _sub(self, x: Expression) -> Expression:
+        _, _, a, b = self._aligned(x)
+        return ("add", {}, a, b[2]) if b[0] == "neg" else ("sub", {}, a, b)
+
+    def _aligned(self, x: Expression) -> Expression:
+        """A column beside a matrix is repeated; dims of size 1 that a reshape made, too."""
+        shape = self.shape(x)
+        if not shape:
+            return x
+        found = []
+        for argument in x[2:]:
+            before = self.shape(argument)
+            is_made = argument[0] in ("as", "reshape") and before is not None and before != shape
+            found.append(self._repeated(argument, before or (), shape) if is_made else argument)
+        return (*x[:2], *found)
+
+    def _mul(self, x: Expression) -> Expression:
+        x = self._aligned(x)
+        if ONE in x[2:]:
+            return x[3] if x[2] == ONE else x[2]  # type: ignore[no-any-return]
+        if self._is_single(x):
+            return _squared(x)
+        return self._product([*self._factors(x[2]), *self._factors(x[3])], x)
+
+    def _div(self, x: Expression) -> Expression:
+        _, _, a, b = x = self._aligned(x)
+        if b == ONE:
+            return a  # type: ignore[no-any-return]
+        if a == b and a[0] in ("iverson", "sum") and self._is_single(a):
+            return ONE
+        if a[0] == "neg":
+            return self._neg(("neg", {}, self._div(("div", {}, a[2], b))))
+        if a[0] == "div" and a[3] == b and b[0] != "number":
+            return ("div", {}, a[2], ("square", {}, b))
+        if b[0] == "number" and not self._is_single(x):
+            return self._product(self._factors(x), x)
+        return x
+
+    def _matmul(self, x: Expression) -> Expression:
+        """Numbers go before the product."""
+        _, _, a, b = x
+        if self._is_single(a) or self._is_single(b):
+            return self._mul(("mul", {}, a, b))
+        front: list[Expression] = []
+        sides = []
+        for side in (a, b):
+            factors = self._factors(side)
+            numbers = [factor for factor in factors if self._is_single(factor)]
+            rest = [factor for factor in factors if not self._is_single(factor)]
+            if not numbers or not rest:
+                sides.append(side)
+                continue
+            front += numbers
+            sides.append(self._product(rest, side))
+        product = ("matmul", {}, *sides)
+        return self._product([*front, product], product) if front else product
+
+    def _factors(self, x: Expression) -> list[Expression]:
+        """The factors of a product; what it is divided by is a factor ("over", {}, number)."""
+        if x[0] == "number" or self._is_single(x):
+            return [("over", {}, x[3]), *self._factors(x[2])] if _is_fraction(x) else [x]
+        if x[0] == "mul":
+            return [*self._factors(x[2]), *self._factors(x[3])]
+        if x[0] == "neg":
+            return [("number", "-1"), *self._factors(x[2])]
+        if x[0] == "div" and x[3][0] == "number":
+            return [("over", {}, x[3]), *self._factors(x[2])]
+        if x[0] == "div" and x[2][0] == "number" and x[2] != ONE:
+            return [x[2], ("div", {}, ONE, x[3])]
+        return [x]
+
+    def _product(self, factors: list[Expression], like: Expression) -> Expression:
+        """The product: numbers first, without ones beside a tensor of the same shape."""
+        numbers = [f for f in factors if f[0] == "number" and f != ONE]
+        over = [f[2] for f in factors if f[0] == "over"]
+        single = [f for f in factors if f[0] not in ("number", "over") and self._is_single(f)]
+        rest = [f for f in factors if f[0] != "over" and not self._is_single(f)]
+        shape = self.shape(like)
+        for ones in [f for f in rest if f[0] == "ones"]:
+            others = [f for f in rest if f is not ones]
+            if any(self.shape(f) == shape for f in others):
+                rest = others
+        above, below = _multiplied(numbers), _multiplied(over)
+        if above == below:
+            above = below = ONE
+        is_negative = above == ("number", "-1")
+        below_all = [f[3] for f in rest if f[0] == "div" and f[2] == ONE]
+        above_all = [f for f in rest if not (f[0] == "div" and f[2] == ONE)]
+        product = _chained(above_all) if above_all else ONE if rest else None
+        for divisor in below_all:
+            product = ("div", {}, product, divisor)
+        for factor in reversed(single):
+            product = factor if product is None else ("mul", {}, factor, product)
+        if product is None:
+            product = above
+        elif below != ONE and (above == ONE or is_negative):
+            product = ("div", {}, product, below)
+        elif not is_negative and (above != ONE or below != ONE):
+            number = above if below == ONE else ("div", {}, above, below)
+            product = ("mul", {}, number, product)
+        return ("neg", {}, product) if is_negative and product != above else product
+
+    def _is_single(self, x: Expression) -> bool:
+        shape = self.shape(x)
+        return x[0] == "over" or (shape is not None and set(shape) <= {1})
+
+    # ---- transposes ----
+
+    def _permute(self, x: Expression) -> Expression:
+        _, attributes, inner = x
+        if is_transpose(attributes["dims"]):
+            return self._transposed(inner)
+        return x
+
+    def _transposed(self, x: Expression) -> Expression:
+        """A product is transposed factor by factor, in the other order."""
+        shape = self.shape(x)
+        if x[0] == "permute" and is_transpose(x[1]["dims"]):
+            return x[2]  # type: ignore[no-any-return]
+        if shape is not None and set(shape[-2:]) <= {1}:
+            return x
+        if x[0] == "matmul":
+            return ("matmul", {}, self._transposed(x[3]), self._transposed(x[2]))
+        if x[0] == "neg":
+            return ("neg", {}, self._transposed(x[2]))
+        if x[0] == "mul" and self._is_single(x[2]):
+            return ("mul", {}, x[2], self._transposed(x[3]))
+        if x[0] == "div" and self._is_single(x[3]):
+            return ("div", {}, self._transposed(x[2]), x[3])
+        if x[0] == "ones":
+            sizes = x[1]["shape"]
+            return ("ones", {"shape": (*sizes[:-2], sizes[-1], sizes[-2])})
+        n = 2 if shape is None else len(shape)
+        return ("permute", {"dims": (*range(n - 2), n - 1, n - 2)}, x)
+
+    # ---- sums over dims ----
+
+    def _sum(self, x: Expression) -> Expression:
+        op, attributes, inner = x
+        shape = self.shape(inner)
+        if shape is None:
+            return x
+        if shape == ():
+            return inner  # type: ignore[no-any-return]
+        dims = tuple(sorted(d % len(shape) for d in attributes["dim"]))
+        if dims == (0,) and inner[0] == "called" and inner[1]["name"] == "rows":
+            before = self.shape(inner[2]) or ()
+            dims, inner = tuple(range(len(before) - 1)), inner[2]
+        return (op, attributes | {"dim": dims}, inner)
+
+    _mean = _sum_over = _sum
+
+    def _softmax(self, x: Expression) -> Expression:
+        """Along the last dim, which nobody mentions."""
+        shape = self.shape(x[2])
+        is_last = shape and x[1]["dim"] in (-1, len(shape) - 1, (-1,), (len(shape) - 1,))
+        return (x[0], {"dim": ()}, x[2]) if is_last else x
+
+    _log_softmax = _softmax
+
+
+def _is_fraction(x: Expression) -> bool:
+    return bool(x[0] == "div" and x[3][0] == "number")
+
+
+def _squared(x: Expression) -> Expression:
+    return ("square", {}, x[2]) if x[2] == x[3] and x[2][0] != "number" else x
+
+
+def _chained(factors: list[Expression]) -> Expression:
+    """A product by element; of one thing twice in a row it has the square."""
+    kept: list[Expression] = []
+    for factor in factors:
+        twice = bool(kept) and kept[-1] == factor
+        kept[-1:] = [("square", {}, factor)] if twice else [*kept[-1:], factor]
+    product = kept[0]
+    for factor in kept[1:]:
+        product = ("mul", {}, product, factor)
+    return product
+
+
+def _as_float(digits: str) -> float | None:
+    try:
+        return float(digits)
+    except ValueError:
+        return None
+
+
+def _multiplied(numbers: list[Expression]) -> Expression:
+    """A product of numbers; sizes that are not known keep their letter."""
+    product, letters = 1.0, []
+    for _, digits in numbers:
+        value = _as_float(digits)
+        if value is None:
+            letters.append(digits)
+        else:
+            product *= value
+    text = f"{product:.9g}"
+    if not letters:
+        return ("number", text)
+    return ("number", "*".join([text, *letters] if text != "1" else letters))
+
+
+def _reduced(shape: Sizes, dims: Sizes, keepdim: bool) -> Sizes:
+    over = {d % len(shape) for d in dims} if shape else set()
+    over = over or set(range(len(shape)))
+    if keepdim:
+        return tuple(1 if d in over else size for d, size in enumerate(shape))
+    return tuple(size for d, size in enumerate(shape) if d not in over)
+
+
+def _of_product(a: Sizes, b: Sizes) -> Sizes | None:
+    if len(a) < 2 or len(b) < 2:
+        return None
+    batch = _broadcast([a[:-2], b[:-2]])
+    return None if batch is None else (*batch, a[-2], b[-1])
+
+
+def _broadcast(shapes: list[Any]) -> Sizes | None:
+    longest = max(map(len, shapes))
+    sizes = []
+    for d in range(-longest, 0):
+        found = [shape[d] for shape in shapes if len(shape) >= -d and shape[d] != 1]
+        if any(size != found[0] for size in found):
+            return None
+        sizes.append(found[0] if found else 1)
+    return tuple(sizes)
