@@ -382,3 +382,14 @@ def test_a_bad_name_lists_what_there_is(of, wrt):
 def test_a_bad_format():
     with pytest.raises(ValueError, match="'text', 'markdown', 'latex'"):
         lecture_graph().explain("L", "x", format="pdf")
+
+
+def test_a_gradient_of_a_gradient():
+    """The output that holds the gradient by w1 has the name of the input w1."""
+    g = lecture_graph().grad("L", ["w1"])
+    g.forward(**VALUES)
+    lines = g.explain("w1", "w1").splitlines()
+    assert lines[0] == "the output w1 is mul_3:"
+    w2, x = VALUES["w2"], VALUES["x"]
+    assert lines[1].startswith("dmul_3/dw1 = ")
+    assert evaluated(sides(lines_of("\n".join(lines[1:]))[0])[-1]) == 2 * (w2 * x) ** 2

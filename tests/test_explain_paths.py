@@ -45,7 +45,7 @@ def test_a_symbol_has_one_meaning(name):
     equations = [line for line in lines_of(text.split("\nwhere")[0]) if " = " in line]
     for line in equations[:-1]:
         _, _, equation = line.rpartition(":  ")
-        names, *rest = equation.split(" = ")
+        names, *rest = sides(equation)
         if "∂" not in names:
             continue
         numbers = [evaluated(side) for side in rest if is_number(side)]

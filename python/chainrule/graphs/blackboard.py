@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ONE, ZERO = ("number", "1"), ("number", "0")
 _ELEMENTWISE = frozenset(name for name in _C.op_names() if _C._op_facts(name)[2])
+_OPPOSITE = {"le": "gt", "lt": "ge", "ge": "lt", "gt": "le"}
 _SAME_SHAPE = frozenset(("softmax", "log_softmax", "tril", "cast", "clone", "prime", "iverson"))
 
 
@@ -65,7 +66,7 @@ class Blackboard:
         first = shapes[0] if shapes else None
         if first is None or None in shapes:
             return None
-        if x[0] in _SAME_SHAPE or attributes.get("name") == "causal":
+        if x[0] in _SAME_SHAPE or attributes.get("name") in ("causal", "sign"):
             return first
         if x[0] in ("sum", "mean"):
             return _reduced(first, attributes["dim"], attributes["keepdim"])
@@ -155,7 +156,16 @@ class Blackboard:
         return (x[0], {}, x[2]) if x[1].get("diagonal") == 0 else x
 
     def _where(self, x: Expression) -> Expression:
-        return ("iverson", {}, x[2]) if x[3:] == (ONE, ZERO) else x
+        """1 or 0 is written [c]; what is 1 above 0 and -1 below is the sign."""
+        condition, a, b = x[2:]
+        if (a, b) == (ONE, ZERO):
+            return ("iverson", {}, condition)
+        if (a, b) == (ZERO, ONE) and condition[0] in _OPPOSITE:
+            return ("iverson", {}, (_OPPOSITE[condition[0]], *condition[1:]))
+        is_sign = condition[0] == "gt" and condition[3] == ZERO and a == ONE and b[0] == "where"
+        if is_sign and b[2:4] == (("lt", *condition[1:]), ("number", "-1")):
+            return ("called", {"name": "sign"}, condition[2])
+        return x
 
     # ---- sums and products ----
 

@@ -98,7 +98,13 @@ class Derivation:
         else:
             start = left if lead is None else f"  {lead}:  {left}"
             line = " = ".join([start, *right])
-            if len(line) > _WIDTH and right:
+            if len(line) > _WIDTH and lead is not None:
+                self._lines.append(f"  {lead}:")
+                start = f"      {left}"
+                line = " = ".join([start, *right])
+            if len(line) > _WIDTH and len(left) > _WIDTH / 2:
+                line = start + "".join(f"\n        = {side}" for side in right)
+            elif len(line) > _WIDTH and right:
                 indent = "\n" + " " * len(start)
                 line = start + indent.join(f" = {side}" for side in right)
             self._lines.append(line)

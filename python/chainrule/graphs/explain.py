@@ -28,11 +28,16 @@ def explain(graph: Graph, of: str, wrt: str, format: str) -> str:
         raise ValueError(
             f"explain: the format {format!r}; it must be one of {', '.join(map(repr, FORMATS))}"
         )
-    of_ref, wrt_ref = (_found(graph, name) for name in (of, wrt))
+    of_ref, wrt_ref = _found(graph, of), _found(graph, wrt, is_leaf_first=True)
     between = Between(graph, of_ref[0], wrt_ref[0])
     is_scalar = between.is_scalar()
     tensors = [label for label, shape in between.shapes.items() if set(plain(shape)) - {1}]
-    to = Derivation(format, of, wrt, tensors)
+    called = of
+    if of in (node.label for node in graph.nodes if node.id != of_ref[0]):
+        called = graph._label(of_ref)
+    to = Derivation(format, called, wrt, tensors)
+    if called != of:
+        to.say("the output ", to.name(of), " is ", to.name(called), ":")
     if of_ref == wrt_ref:
         to.equate([to.derivative(wrt), to.number(1)])
     elif not between.on_path:
@@ -46,12 +51,13 @@ def explain(graph: Graph, of: str, wrt: str, format: str) -> str:
     return str(to)
 
 
-def _found(graph: Graph, name: str) -> Ref:
-    if name in graph.output_refs:
+def _found(graph: Graph, name: str, is_leaf_first: bool = False) -> Ref:
+    """What has a name: an output, or else a node. Of a graph of gradients both may have it."""
+    nodes = [node for node in graph.nodes if node.label == name and node.kind != "constant"]
+    if name in graph.output_refs and not (is_leaf_first and nodes and not nodes[0].op):
         return graph.output_refs[name]
-    for node in graph.nodes:
-        if node.label == name and node.kind != "constant":
-            return node.id, 0
+    if nodes:
+        return nodes[0].id, 0
     labels = [node.label for node in graph.nodes if node.kind != "constant"]
     known = list(dict.fromkeys([*graph.output_refs, *labels]))
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""

@@ -81,7 +81,7 @@ class Text:
     def label(self, name: str) -> tuple[str, float]:
         """What a node is called."""
         name = printable(name)
-        return name, TIGHTEST if _ATOM.fullmatch(name) else LOOSEST
+        return name, TIGHTEST if is_atom(name) else LOOSEST
 
     def prefix(self, operator: str, argument: str) -> str:
         """An operator before what it is applied to."""
@@ -283,6 +283,11 @@ def as_latex(expression: Expression | None) -> str:
         \frac{1}{\hat{y}}
     """
     return Latex()(expression) if expression else ""
+
+
+def is_atom(text: str) -> bool:
+    """Is this one word, which never needs parentheses?"""
+    return _ATOM.fullmatch(text) is not None
 
 
 def derivative_name(of: str, by: str) -> str:

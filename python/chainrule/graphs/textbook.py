@@ -42,15 +42,16 @@ class Gradient:
     def __init__(self, formula: Expression, where: dict[str, Expression | str]) -> None:
         self.formula, self.where = formula, where
 
-    def __str__(self) -> str:
-        meanings = [
-            f"{name} {'is' if isinstance(what, str) else '='} "
-            f"{what if isinstance(what, str) else as_text(what)}"
+    def meanings(self) -> str:
+        """What the names mean, ", where n is the number of rows"; "" where there are none."""
+        found = [
+            f"{name} is {what}" if isinstance(what, str) else f"{name} = {as_text(what)}"
             for name, what in self.where.items()
         ]
-        return ", ".join(
-            [as_text(self.formula), *(f"where {m}" for m in meanings[:1]), *meanings[1:]]
-        )
+        return f", where {', '.join(found)}" if found else ""
+
+    def __str__(self) -> str:
+        return as_text(self.formula) + self.meanings()
 
 
 def gradient_of_input(graph: Graph, node: GraphNode, k: int) -> Gradient | None:
