@@ -54,6 +54,7 @@ Ref GraphObject::find_node(std::string_view name, std::string_view op) const {
 Ref GraphObject::find(const Names& first, const Names& then, std::string_view name, std::string_view op) const {
   for (const Names* names : {&first, &then})
     if (const auto found = names->find(std::string(name)); found != names->end()) return found->second;
+  require_outputs(op);
   std::string outputs, inputs;
   for (const GraphOutput& output : graph_.outputs()) outputs += (outputs.empty() ? "" : ", ") + output.name;
   for (int i : inputs_) inputs += (inputs.empty() ? "" : ", ") + labels_[static_cast<size_t>(i)];
@@ -68,6 +69,7 @@ int GraphObject::find_input(PyObject* name) const {
   const auto found = nodes_.find(text);
   if (found != nodes_.end() && graph_.nodes()[static_cast<size_t>(found->second.node)].kind == NodeKind::input)
     return found->second.node;
+  require_outputs("forward");
   std::string inputs;
   for (int i : inputs_) inputs += (inputs.empty() ? "" : ", ") + labels_[static_cast<size_t>(i)];
   fail(ErrorKind::value, "forward", "a value for " + text, "only inputs of the graph can be given one",
@@ -86,7 +88,12 @@ Program& GraphObject::program(int64_t n) {
   return *(last_ = found.get());
 }
 
+void GraphObject::require_outputs(std::string_view op) const {
+  if (graph_.outputs().empty()) fail(ErrorKind::graph, op, "a graph without outputs", "say outputs(L=...) first");
+}
+
 Program& GraphObject::last(std::string_view op) const {
+  if (!last_) require_outputs(op);
   if (!last_)
     fail(ErrorKind::graph, op, "a graph that has not run forward", "it needs the values of a forward pass",
          "call forward(...) first");

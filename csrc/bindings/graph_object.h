@@ -31,6 +31,8 @@ class GraphObject {
   Program& program(int64_t n);
   /// The program of the last run; fails when there was none.
   Program& last(std::string_view op) const;
+  /// Fails when nobody has said yet what the outputs are: then there is no node.
+  void require_outputs(std::string_view op) const;
   bool has_run() const { return last_ != nullptr; }
 
   /// Inputs and parameters that a floating gradient of `of` can be asked for.

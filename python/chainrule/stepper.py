@@ -7,7 +7,7 @@ import sys
 
 from chainrule._C import ones
 from chainrule.graphs.expressions import derivative_name
-from chainrule.graphs.numbers import printable, short
+from chainrule.graphs.numbers import NO_OUTPUTS, printable, short
 from chainrule.graphs.steps import BackwardStep, ForwardStep
 
 TYPE_CHECKING = False
@@ -31,8 +31,6 @@ g, backward   run to the first step of the backward pass
 h, help       print this
 q, quit       end"""
 
-_NO_OUTPUTS = "the graph has no outputs yet; name them with g.outputs(y=y)"
-
 
 def run(graph: Graph, of: str | None = None, as_json: bool = False) -> None:
     """Steps through a graph as stdin says, or prints all steps as JSON.
@@ -47,17 +45,13 @@ def run(graph: Graph, of: str | None = None, as_json: bool = False) -> None:
         ValueError: An input has no value, or there is no such output or node.
         RuntimeError: As `Graph.forward_steps` and `Graph.backward_steps`.
     """
-    if not graph.output_refs and of is None:
-        raise ValueError(f"step: {_NO_OUTPUTS}")
+    if not graph.output_refs:
+        raise RuntimeError(f"step: {NO_OUTPUTS}")
     of = of or next(iter(graph.output_refs))
     if of not in graph.output_refs and of not in [n.label for n in graph.nodes if n.op]:
         raise ValueError(
-            f"step: the name {of!r}; it must be that of an output or an op of the graph; "
-            + (
-                f"the outputs are {_listed(graph.output_refs)}"
-                if graph.output_refs
-                else _NO_OUTPUTS
-            )
+            f"step: the name {of!r}; it must be that of an output or an op of the graph; the "
+            f"outputs are {_listed(graph.output_refs)}"
         )
     walk = Walk(graph, of)
     if as_json:

@@ -6,7 +6,7 @@ from chainrule.graphs.blackboard import plain
 from chainrule.graphs.derivation import FORMATS, Derivation, Math
 from chainrule.graphs.expressions import labels_in
 from chainrule.graphs.matrix_form import gradient_of, matrix_form
-from chainrule.graphs.numbers import number_text, printable
+from chainrule.graphs.numbers import NO_OUTPUTS, number_text, printable
 from chainrule.graphs.paths import Between, Edge, paths_through
 
 TYPE_CHECKING = False
@@ -28,6 +28,8 @@ def explain(graph: Graph, of: str, wrt: str, format: str) -> str:
         raise ValueError(
             f"explain: the format {format!r}; it must be one of {', '.join(map(repr, FORMATS))}"
         )
+    if not graph.output_refs:
+        raise RuntimeError(f"explain: {NO_OUTPUTS}")
     of_ref, wrt_ref = _found(graph, of), _found(graph, wrt, is_leaf_first=True)
     between = Between(graph, of_ref[0], wrt_ref[0])
     is_scalar = between.is_scalar()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chainrule._C import Tensor
     from chainrule.graphs.expressions import Expression
 
+NO_OUTPUTS = "a graph without outputs; say outputs(L=...) first"
 _SHOWN = 6
 _LISTED = 1000
 

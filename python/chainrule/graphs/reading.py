@@ -135,10 +135,13 @@ def explain(self: Graph, of: str, wrt: str, format: str = "text") -> str:
     Returns:
         Of scalars the chain of partial derivatives along every path from `wrt` to `of`, with the
         numbers if the graph has run, and their sum; node by node where there are very many paths.
-        Of tensors the matrix form, from the output inwards, with shapes. A node that nobody named
-        and that is used once is written out inside the node that uses it.
+        Of several paths the factors are partial derivatives, written with ∂. Of tensors the matrix
+        form, from the output inwards, with shapes; a vector is a column, ⊙ multiplies element by
+        element. A node that nobody named and that is used once is written out inside the node that
+        uses it.
 
     Raises:
+        RuntimeError: The graph has no outputs yet.
         ValueError: There is no such output or node, or no such format.
 
     Example:
