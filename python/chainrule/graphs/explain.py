@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chainrule.graphs.blackboard import plain
 from chainrule.graphs.derivation import FORMATS, Derivation, Math
 from chainrule.graphs.expressions import labels_in
+from chainrule.graphs.formula_shapes import plain
 from chainrule.graphs.matrix_form import gradient_of, matrix_form
 from chainrule.graphs.numbers import NO_OUTPUTS, number_text, printable
 from chainrule.graphs.paths import Between, Edge, paths_through

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from chainrule import _C
-from chainrule.graphs.blackboard import ONE, plain
+from chainrule.graphs.blackboard import ONE
 from chainrule.graphs.derivation import Math
 from chainrule.graphs.expressions import LEAVES, size_of, substituted
+from chainrule.graphs.formula_shapes import plain
 from chainrule.graphs.paths import VIEWS
 
 TYPE_CHECKING = False

@@ -104,14 +104,14 @@ class Contribution:
             once; else None.
     """
 
-    __slots__ = ("_meanings", "local_derivative", "local_value", "name", "ref", "sum", "value")
+    __slots__ = ("_rule", "local_derivative", "local_value", "name", "ref", "sum", "value")
 
     def __init__(self, graph: Graph, node: GraphNode, k: int, value: Tensor) -> None:
         self.ref: Ref = node.inputs[k]
         self.name = graph._label(self.ref)
         rule = gradient_of_input(graph, node, k)
-        self.local_derivative = "" if rule is None else as_text(rule.formula)
-        self._meanings = "" if rule is None else rule.meanings()
+        self.local_derivative = str(rule or "")
+        self._rule = (as_text(rule.formula), rule.meanings()) if rule else ("", "")
         self.local_value = local_value(graph, node, k)
         self.value = value
         self.sum: Tensor | None = None
@@ -180,15 +180,15 @@ class BackwardStep:
             text = f"    to {printable(to.name)}: {self._product(to)} = {short(to.value)}"
             if to.sum is not None:
                 text += f", in sum {short(to.sum)}"
-            if len(to.local_derivative + to._meanings) <= _LONG:
-                text += to._meanings
+            if len(to.local_derivative) <= _LONG:
+                text += to._rule[1]
             lines.append(text)
         return "\n".join(lines)
 
     def _product(self, to: Contribution) -> str:
         if to.local_value is None:
-            is_short = 0 < len(to.local_derivative + to._meanings) <= _LONG
-            return to.local_derivative if is_short else f"the rule of {self.op}"
+            is_short = 0 < len(to.local_derivative) <= _LONG
+            return to._rule[0] if is_short else f"the rule of {self.op}"
         upstream, local = short(self.upstream), short(to.local_value)
         words = to.local_derivative if is_atom(to.local_derivative) else f"({to.local_derivative})"
         symbols = f"{derivative_name(self.of, self.name)} * {words}"

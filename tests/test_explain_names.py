@@ -1,0 +1,53 @@
+"""What a derivation calls things: odd names, slices, and graphs that have no outputs yet."""
+
+from __future__ import annotations
+
+import pytest
+
+import chainrule as cr
+
+
+def test_a_name_does_not_command_the_terminal():
+    name = "a\x1b[31m\nb"
+    with cr.Graph() as g:
+        x = g.input(name)
+    g.outputs(y=x * 2 + x).forward(**{name: 3.0})
+    texts = [g.explain("y", name), repr(g), repr(g.nodes[0])]
+    texts += [text for step in g.forward_steps(**{name: 3.0}) for text in (str(step), repr(step))]
+    texts += [text for step in g.backward_steps() for text in (str(step), repr(step))]
+    assert any(r"a\x1b[31m\nb" in text for text in texts)
+    for text in texts:
+        assert "\x1b" not in text
+        assert "31m\nb" not in text
+    for format in ("markdown", "latex"):
+        assert "\x1b" not in g.explain("y", name, format)
+
+
+def test_a_graph_without_outputs_says_so():
+    with cr.Graph() as g:
+        x, w = g.inputs("x w")
+        (x * w).tanh()
+    for ask in (
+        lambda: g.explain("L", "w"),
+        lambda: g.forward(x=1.0, w=2.0),
+        lambda: g.backward("L"),
+        lambda: next(g.forward_steps(x=1.0)),
+        lambda: next(g.backward_steps("L")),
+        lambda: g.grad("L", ["w"]),
+    ):
+        with pytest.raises(RuntimeError, match=r"^\w+: a graph without outputs; say outputs\("):
+            ask()
+
+
+def test_slices_are_written_as_python_does():
+    with cr.Graph() as g:
+        x = g.input("x", (4, 5, 6))
+        y = x[1:, :3, ::2][:, -1]
+    lines = g.outputs(y=y).explain("y", "x").splitlines()
+    assert lines[1].startswith("dL/dx = scatter(scatter(")
+    assert "9223372036854775807" not in "".join(map(g.formula, g.nodes))
+    assert g.formula("slice") == "x[1:]"
+    assert g.formula("slice_2") == "slice[:, :3]"
+    assert g.formula("slice_3") == "slice_2[:, :, ::2]"
+    assert g.formula("y") == "slice_3[:, -1]"
+    assert r"\left(\text{gy}, [{:}, -1]\right)" in g.explain("y", "x", "latex")
