@@ -51,3 +51,16 @@ def test_slices_are_written_as_python_does():
     assert g.formula("slice_3") == "slice_2[:, :, ::2]"
     assert g.formula("y") == "slice_3[:, -1]"
     assert r"\left(\text{gy}, [{:}, -1]\right)" in g.explain("y", "x", "latex")
+
+
+def test_options_at_their_defaults_are_not_written():
+    with cr.Graph() as g:
+        x, w = g.input("x", (None, 3, 8, 8)), g.input("w", (4, 3, 3, 3))
+        y = cr.nn.functional.conv2d(x, w, padding=1)
+        z = cr.softmax(y[:, :, 0, 0], dim=1)
+        loss = cr.nn.functional.cross_entropy(z, g.input("t", (None,), cr.int64))
+    g.outputs(loss=loss)
+    assert "padding=(1, 1))" in g.formula("y")
+    assert "stride" not in g.formula("y")
+    assert g.formula("loss") == "cross_entropy(z, t, mean=True)"
+    assert g.formula("z").endswith("dim=1)")

@@ -166,6 +166,16 @@ py::dict attributes_of(const GraphNode& node) {
   return attributes;
 }
 
+// The attributes that an op has when nobody says otherwise.
+py::dict defaults_of(const std::string& name) {
+  const OpRow& op = op_named(name);
+  alignas(8) char made[max_attribute_bytes];
+  op.construct(made);
+  py::dict attributes;
+  for (const FieldRow& field : op.fields) attributes[field.name] = attribute(field, made);
+  return attributes;
+}
+
 // (kind, op, attributes, inputs, shapes, dtypes, name, label, scope, source) of each node, for Python to make objects
 // of.
 py::list nodes_of(const GraphObject& self) {
@@ -326,6 +336,7 @@ void add_graph(py::module_& m) {
   m.def("_placeholder", &placeholder, "A tensor of this dtype and shape that has no value yet.");
   m.def("_remember_lines", [](bool on) { return remember_lines(on ? &user_line : nullptr) != nullptr; });
   m.def("_is_placeholder", [](const Tensor& x) { return x.is_placeholder(); });
+  m.def("_op_defaults", &defaults_of);
   m.def("_size", [](int64_t size) { return owned(size_object(size)); });
   m.attr("unknown_size") = unknown_size;
 }

@@ -109,9 +109,6 @@ class Blackboard(Shapes):
     def _repeat(self, x: Expression) -> Expression:
         return ("ones", {"shape": x[1]["shape"]}) if x[2][0] == "ones" else x
 
-    def _tril(self, x: Expression) -> Expression:
-        return (x[0], {}, x[2]) if x[1].get("diagonal") == 0 else x
-
     def _where(self, x: Expression) -> Expression:
         """1 or 0 is written [c]; what is 1 above 0 and -1 below is the sign."""
         condition, a, b = x[2:]

@@ -8,6 +8,7 @@ from the op table; LaTeX needs amsmath, which MathJax and KaTeX have.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from chainrule import _C
 from chainrule.graphs.latex_names import latex_name, latex_number
@@ -94,7 +95,7 @@ class Text:
     def call(self, op: str, attributes: dict[str, Any], arguments: list[Expression]) -> str:
         """A function of its arguments."""
         words = [self(argument) for argument in arguments]
-        return f"{op}({', '.join(words + [f'{k}={v}' for k, v in shown(attributes).items()])})"
+        return f"{op}({', '.join(words + [f'{k}={v}' for k, v in shown(op, attributes).items()])})"
 
     # ---- what neither writes as a call ----
 
@@ -205,7 +206,7 @@ class Latex(Text):
         """A function of its arguments, with its attributes below."""
         below = ", ".join(
             f"{latex_name(name)}={latex_number(str(value))}" if name != "dim" else numbers(value)
-            for name, value in shown(attributes).items()
+            for name, value in shown(op, attributes).items()
         )
         words = ", ".join(self(argument) for argument in arguments)
         return self.function(op) + (f"_{{{below}}}" if below else "") + self.parenthesized(words)
@@ -330,10 +331,21 @@ def is_transpose(dims: tuple[int, ...]) -> bool:
     return n >= 2 and tuple(dims) == (*range(n - 2), n - 1, n - 2)
 
 
-def shown(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The attributes that say something: no empty list of dims, no option that is off."""
-    names = {k: getattr(v, "name", v) for k, v in attributes.items()}
-    return {k: v for k, v in names.items() if v is not False and v != ()}
+def shown(op: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes that say something: none that are always so, no empty list of dims."""
+    usual = _defaults(op) if attributes else {}
+    return {
+        name: getattr(value, "name", value)
+        for name, value in attributes.items()
+        if value is not False and value != () and (name == "dim" or str(value) != usual.get(name))
+    }
+
+
+@cache
+def _defaults(op: str) -> dict[str, str]:
+    """As text: a size that is not known yet cannot be compared with a number."""
+    found = _C._op_defaults(op) if op in _C.op_names() else {}
+    return {name: str(value) for name, value in found.items()}
 
 
 def shape_text(shape: tuple[Any, ...]) -> str:

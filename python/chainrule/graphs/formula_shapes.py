@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     Sizes = tuple[Any, ...]
 
 _ELEMENTWISE = frozenset(name for name in _C.op_names() if _C._op_facts(name)[2])
-_SAME_SHAPE = frozenset(("softmax", "log_softmax", "tril", "cast", "clone", "prime", "iverson"))
+_SAME_SHAPE = frozenset(
+    ("softmax", "log_softmax", "tril", "layer_norm", "cast", "clone", "prime", "iverson")
+)
 
 
 def plain(shape: Sizes) -> Sizes:

@@ -163,6 +163,14 @@ class Notation(Text):
         """Returns how tightly both sides of an operator must bind."""
         return (SUM, BY_ELEMENT) if infix in "+-" else super().sides(infix, binds)
 
+    def write_add(
+        self, _: dict[str, Any], a: Expression, b: Expression
+    ) -> tuple[str, float] | None:
+        """A sum; one on the right needs no parentheses."""
+        right = self(b, SUM)
+        text = self.parenthesized(right) if right.startswith("-") else right
+        return f"{self(a, SUM)} + {text}", SUM
+
     def write_linear(
         self, _: dict[str, Any], x: Expression, weight: Expression, *bias: Expression
     ) -> tuple[str, float]:
