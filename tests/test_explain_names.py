@@ -64,3 +64,17 @@ def test_options_at_their_defaults_are_not_written():
     assert "stride" not in g.formula("y")
     assert g.formula("loss") == "cross_entropy(z, t, mean=True)"
     assert g.formula("z").endswith("dim=1)")
+
+
+def test_two_losses_count_their_own_rows():
+    with cr.Graph() as g:
+        z, t, n = g.input("z", (4, 3)), g.input("t", (4,), cr.int64), g.input("n")
+        loss = cr.nn.functional.cross_entropy(z, t)
+        again = cr.nn.functional.cross_entropy(z, t, ignore_index=1)
+    text = g.outputs(L=loss * n + again).explain("L", "z")
+    assert text.startswith(
+        "dL/dz = (softmax(z) - onehot(t)) / n_ + n·(softmax(z) - onehot(t)) / n__2"
+    )
+    assert "n_ is the number of rows whose target is not 1;" in text
+    assert "n__2 is the number of rows whose target is not -100;" in text
+    assert "n is " not in text

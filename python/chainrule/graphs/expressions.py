@@ -297,10 +297,12 @@ def derivative_name(of: str, by: str) -> str:
     return f"d{text(('label', of), TIGHTEST)}/d{text(('label', by), TIGHTEST)}"
 
 
-def substituted(expression: Expression, by: dict[str, Expression]) -> Expression:
-    """Returns a formula in which some labels, those in `by`, are formulas."""
+def substituted(expression: Expression, by: dict[Any, Expression]) -> Expression:
+    """Returns a formula in which some labels, those in `by`, are formulas; whole leaves may be."""
     if expression[0] == "label":
         return by.get(expression[1], expression)
+    if expression[0] == "number":
+        return by.get(expression, expression)
     if expression[0] in LEAVES:
         return expression
     return (*expression[:2], *(substituted(argument, by) for argument in expression[2:]))
@@ -335,10 +337,16 @@ def shown(op: str, attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes that say something: none that are always so, no empty list of dims."""
     usual = _defaults(op) if attributes else {}
     return {
-        name: getattr(value, "name", value)
+        name: _plainly(name, value)
         for name, value in attributes.items()
         if value is not False and value != () and (name == "dim" or str(value) != usual.get(name))
     }
+
+
+def _plainly(name: str, value: Any) -> Any:
+    """A dtype by its name, one dim as an int."""
+    is_one = name == "dim" and isinstance(value, tuple) and len(value) == 1
+    return value[0] if is_one else getattr(value, "name", value)
 
 
 @cache

@@ -11,6 +11,8 @@ from chainrule.graphs.paths import VIEWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from chainrule.graphs.derivation import Derivation
     from chainrule.graphs.expressions import Expression
     from chainrule.graphs.nodes import GraphNode
@@ -113,7 +115,7 @@ class _MatrixForm:
     def _with_definitions(self, rule: Gradient, gradient: Expression) -> Expression:
         """The formula of a rule, after a line for each name that it brings along."""
         to = self._to
-        renamed: dict[str, Expression] = {}
+        renamed: dict[Any, Expression] = {}
         for given, meaning in rule.where.items():
             if not isinstance(meaning, str):
                 meaning = self._between.written_out(substituted(meaning, renamed), {})
@@ -122,7 +124,10 @@ class _MatrixForm:
             while self._defined.get(name, meaning) != meaning:
                 count += 1
                 name = f"{given}_{count}"
-            renamed[given] = ("label", name)
+            if isinstance(meaning, str):
+                renamed["number", given] = ("number", name)
+            else:
+                renamed[given] = ("label", name)
             if name in self._defined:
                 continue
             self._defined[name] = meaning
