@@ -283,7 +283,7 @@ def test_a_gradient_that_several_need_has_a_line():
         y = (h * h + h).sum()
     lines = g.outputs(y=y).explain("y", "w").splitlines()
     assert lines[:2] == [
-        "dy/dh = ones(3,) + h + h",
+        "dy/dh = ones(3,) + 2·h",
         "dy/dw = dy/dh ⊙ tanh'(w ⊙ x) ⊙ x",
     ]
 

@@ -14,6 +14,7 @@ from chainrule.graphs.formula_shapes import Shapes, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from chainrule.graphs.expressions import Expression
@@ -49,8 +50,22 @@ class Blackboard(Shapes):
         while x[0] == "as":
             x = x[2]
         before = self.shape(x)
-        is_number = before == () and set(shape) <= {1}
-        return x if before == shape or is_number else ("as", {"shape": shape}, x)
+        if before == shape or (before == () and set(shape) <= {1}):
+            return x
+        return self._numbers_outside(x, lambda inner: ("as", {"shape": shape}, inner))
+
+    def _numbers_outside(
+        self, x: Expression, linear: Callable[[Expression], Expression]
+    ) -> Expression:
+        """What is linear, applied to a formula: to the factors of it that are no numbers."""
+        factors = self._factors(x)
+        numbers = [factor for factor in factors if self._is_single(factor)]
+        rest = [factor for factor in factors if not self._is_single(factor)]
+        inner = self._product(rest, x) if numbers and rest else x
+        if inner == x or self.shape(inner) != self.shape(x):
+            return linear(x)
+        outside = linear(inner)
+        return self._product([*numbers, outside], outside)
 
     def _reshape(self, x: Expression) -> Expression:
         """A vector is a column; what has one element is a number."""
@@ -58,10 +73,8 @@ class Blackboard(Shapes):
         shape, before = plain(attributes["shape"]), self.shape(inner)
         if before is None:
             return x
-        if inner[0] in ("sum", "mean") and inner[1]["keepdim"]:
-            dropped = (inner[0], inner[1] | {"keepdim": False}, inner[2])
-            if self.shape(dropped) == shape:
-                return dropped
+        if (dropped := self._without_kept_dims(inner)) and self.shape(dropped) == shape:
+            return dropped
         if before == shape or (set(before) | set(shape)) <= {1}:
             return self._in_shape(inner, shape)
         if len(before) == 1 and len(shape) == 2 and 1 in shape:
@@ -73,6 +86,16 @@ class Blackboard(Shapes):
         if len(shape) == 2 and len(before) > 2 and shape[-1] == before[-1]:
             return ("called", {"name": "rows", "shape": shape}, inner)
         return self._out_of_rows(inner, shape) or x
+
+    def _without_kept_dims(self, x: Expression) -> Expression | None:
+        """A sum that keeps no dims of size 1."""
+        if x[0] in ("sum", "mean") and x[1]["keepdim"]:
+            return (x[0], x[1] | {"keepdim": False}, x[2])
+        if x[0] == "sum_over":
+            rest = [size for d, size in enumerate(x[1]["shape"]) if d not in x[1]["dim"]]
+            is_kept = len(x[1]["shape"]) == len(self.shape(x[2]) or ())
+            return (x[0], x[1] | {"shape": tuple(rest)}, x[2]) if is_kept else None
+        return None
 
     def _out_of_rows(self, x: Expression, shape: Sizes) -> Expression | None:
         """A product of rows, in the shape that they had before."""
@@ -102,12 +125,17 @@ class Blackboard(Shapes):
         )
         if x[0] in ("as", "reshape"):
             x = x[2]
-        if x[0] == "ones":
-            return ("ones", {"shape": shape})
-        return ("repeat", {"dim": dims, "shape": shape}, x)
+        return self._repeat(("repeat", {"dim": dims, "shape": shape}, x))
 
     def _repeat(self, x: Expression) -> Expression:
-        return ("ones", {"shape": x[1]["shape"]}) if x[2][0] == "ones" else x
+        def repeated(inner: Expression) -> Expression:
+            is_ones = inner[0] == "ones"
+            return ("ones", {"shape": x[1]["shape"]}) if is_ones else (*x[:2], inner)
+
+        return self._numbers_outside(x[2], repeated)
+
+    def _exp(self, x: Expression) -> Expression:
+        return ("softmax", *x[2][1:]) if x[2][0] == "log_softmax" else x
 
     def _where(self, x: Expression) -> Expression:
         """1 or 0 is written [c]; what is 1 above 0 and -1 below is the sign."""
@@ -256,16 +284,17 @@ class Blackboard(Shapes):
             return x
         if x[0] == "matmul":
             return ("matmul", {}, self._transposed(x[3]), self._transposed(x[2]))
-        if x[0] == "neg":
-            return ("neg", {}, self._transposed(x[2]))
-        if x[0] == "mul" and self._is_single(x[2]):
-            return ("mul", {}, x[2], self._transposed(x[3]))
-        if x[0] == "div" and self._is_single(x[3]):
-            return ("div", {}, self._transposed(x[2]), x[3])
+        if x[0] in ("neg", "mul", "div"):
+            return self._numbers_outside(x, self._flipped)
         if x[0] == "ones":
             sizes = x[1]["shape"]
             return ("ones", {"shape": (*sizes[:-2], sizes[-1], sizes[-2])})
-        n = 2 if shape is None else len(shape)
+        return self._flipped(x)
+
+    def _flipped(self, x: Expression) -> Expression:
+        if x[0] in ("permute", "matmul", "ones"):
+            return self._transposed(x)
+        n = len(self.shape(x) or (0, 0))
         return ("permute", {"dims": (*range(n - 2), n - 1, n - 2)}, x)
 
     # ---- sums over dims ----
@@ -281,7 +310,8 @@ class Blackboard(Shapes):
         if dims == (0,) and inner[0] == "called" and inner[1]["name"] == "rows":
             before = self.shape(inner[2]) or ()
             dims, inner = tuple(range(len(before) - 1)), inner[2]
-        return (op, attributes | {"dim": dims}, inner)
+        attributes = attributes | {"dim": dims}
+        return self._numbers_outside(inner, lambda rest: (op, attributes, rest))
 
     _mean = _sum_over = _sum
 

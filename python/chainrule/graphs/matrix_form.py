@@ -40,7 +40,7 @@ def matrix_form(between: Between, to: Derivation) -> None:
         for k in between.inputs[id]:
             used = between.graph.nodes[id].inputs[k][0]
             terms.setdefault(used, []).append(form.handed_on(id, k, gradient))
-    last = [to.formula(part) for part in terms[between.wrt]]
+    last = [to.formula(part) for part in form.collected(terms[between.wrt])]
     to.equate([to.derivative(to.wrt), to.sum(last)])
     form.say_shapes()
 
@@ -83,9 +83,24 @@ class _MatrixForm:
         if set(plain(shape)) - {1}:
             self._to.notation.add_tensor(name)
 
+    def collected(self, parts: list[Expression]) -> list[Expression]:
+        """The terms of a sum; what is there twice is there once, times 2."""
+        found: list[tuple[Expression, int]] = []
+        for part in parts:
+            counts = [i for i, (each, _) in enumerate(found) if each == part]
+            if counts:
+                found[counts[0]] = part, found[counts[0]][1] + 1
+            else:
+                found.append((part, 1))
+        return [
+            part if n == 1 else self._simplified(("mul", {}, ("number", str(n)), part))
+            for part, n in found
+        ]
+
     def with_a_line_where_it_helps(self, id: int, parts: list[Expression]) -> Expression:
         """The gradient of a node: the sum of the parts, or its name once it has a line."""
         to, node = self._to, self._graph.nodes[id]
+        parts = self.collected(parts)
         gradient = parts[0]
         size, places = size_of(gradient), self._between.inputs[id]
         rules = [self._between.gradient(id, k) for k in places]
@@ -104,7 +119,8 @@ class _MatrixForm:
         if not _C._op_facts(node.op)[2]:
             formula = self._with_definitions(rule, gradient)
             return self._simplified(_with_upstream(between.written_out(formula, {}), gradient))
-        if len(node.inputs) == 1 and size_of(rule.formula) > _SIMPLE:
+        is_word = self._simplified(rule.formula)[0] == "called"  # such as sign(x)
+        if len(node.inputs) == 1 and size_of(rule.formula) > _SIMPLE and not is_word:
             argument = between.written_out(("label", self._graph._label(node.inputs[0])), {})
             local: Expression = ("prime", {"op": node.op}, argument)
         else:

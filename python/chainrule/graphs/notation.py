@@ -140,6 +140,8 @@ class Notation(Text):
 
     def write_mul(self, _: dict[str, Any], a: Expression, b: Expression) -> tuple[str, float]:
         """A product: with a dot, or by element, or of a number and what stands in parentheses."""
+        while b[0] == "as":
+            b = b[2]
         if a == ("number", "-1"):
             return self.write("neg", {}, b)
         if self.is_tensor(a) and self.is_tensor(b):

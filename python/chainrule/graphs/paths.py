@@ -110,6 +110,11 @@ class Between:
             graph._label((node.id, k)): node.shape(k) for node in nodes for k in range(node.outputs)
         }
         self.simplified = Blackboard(self.shapes)
+        self._views = {
+            node.label: graph._expression(node.id)
+            for node in nodes
+            if node.op in VIEWS and not node.name
+        }
         leads = {wrt}
         self.inputs: dict[int, list[int]] = {}
         for node in nodes[wrt + 1 : of + 1]:
@@ -205,11 +210,17 @@ class Between:
 
     def written_out(self, formula: Expression, by: dict[str, Expression]) -> Expression:
         """A formula with `by` put in, and nodes without a name written out while it stays short."""
-        formula = substituted(formula, by)
+        formula = self._without_views(substituted(formula, by))
         for _ in range(6):
-            longer = substituted(formula, self._unnamed())
+            longer = self._without_views(substituted(formula, self._unnamed()))
             if longer == formula or size_of(longer) > _WRITTEN_OUT or products_in(longer) > 2:
                 break
+            formula = longer
+        return formula
+
+    def _without_views(self, formula: Expression) -> Expression:
+        """A formula with what mathematics has no name for written out."""
+        while (longer := substituted(formula, self._views)) != formula:
             formula = longer
         return formula
 
@@ -222,7 +233,7 @@ class Between:
                 and not node.name
                 and node.outputs == 1
                 and len(node.attributes) <= 2
-                and (self.uses[node.id] == 1 or node.op in VIEWS)
+                and self.uses[node.id] == 1
             }
         return self._formulas
 
