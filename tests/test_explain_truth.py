@@ -250,7 +250,53 @@ def expanded(make):
     return (make("b", 3).expand(4, 3) * make("x", 4, 3)).square().sum()
 
 
+def ridge_regression(make):
+    X, w, y = make("X", 5, 3), make("w", 3), make("y", 5)
+    return ((X @ w - y) ** 2).mean() + 0.1 * (w @ w)
+
+
+def logistic_regression(make):
+    X, w, y = make("X", 5, 3), make("w", 3), make("y", 5)
+    p = cr.sigmoid(X @ w)
+    return -(y * cr.log(p) + (1 - y) * cr.log(1 - p)).mean()
+
+
+def quadratic_form(make):
+    x = make("x", 3)
+    return x @ make("A", 3, 3) @ x
+
+
+def outer_product(make):
+    return (make("u", 3)[:, None] * make("v", 4)[None, :]).exp().sum()
+
+
+def soft_targets(make):
+    return -(make("p", 4, 3) * cr.log_softmax(make("z", 4, 3), 1)).sum(1).mean()
+
+
+def distance(make):
+    return ((make("a", 3) - make("b", 3)) ** 2).sum().sqrt() / 3
+
+
+def two_steps_of_a_recurrence(make):
+    x, U, V = make("x", 2, 3), make("U", 3, 4), make("V", 4, 4)
+    return cr.tanh(x @ U + cr.tanh(x @ U + make("h", 2, 4) @ V) @ V).sum()
+
+
+def tied_weights(make):
+    W = make("W", 3, 3)
+    return (cr.tanh(make("x", 4, 3) @ W) @ W.T).abs().mean() * make("s")
+
+
 MODELS = [
+    ridge_regression,
+    logistic_regression,
+    quadratic_form,
+    outer_product,
+    soft_targets,
+    distance,
+    two_steps_of_a_recurrence,
+    tied_weights,
     mlp_with_mse, mlp_with_cross_entropy, products_of_matrices, matrix_times_vector,
     vector_times_matrix, vector_times_vector, residual_block, attention, fused_attention,
     transformer_block, norms_and_variances, biases_everywhere, linear_on_one_row, reshaped,

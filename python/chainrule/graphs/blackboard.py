@@ -123,12 +123,12 @@ class Blackboard(Shapes):
         dims = tuple(
             d for d, size in enumerate(shape) if d < extra or (before[d - extra] == 1 != size)
         )
-        if x[0] in ("as", "reshape"):
-            x = x[2]
         return self._repeat(("repeat", {"dim": dims, "shape": shape}, x))
 
     def _repeat(self, x: Expression) -> Expression:
         def repeated(inner: Expression) -> Expression:
+            while inner[0] in ("as", "reshape"):
+                inner = inner[2]
             is_ones = inner[0] == "ones"
             return ("ones", {"shape": x[1]["shape"]}) if is_ones else (*x[:2], inner)
 
@@ -220,8 +220,6 @@ class Blackboard(Shapes):
 
     def _factors(self, x: Expression) -> list[Expression]:
         """The factors of a product; what it is divided by is a factor ("over", {}, number)."""
-        if x[0] == "number" or self._is_single(x):
-            return [("over", {}, x[3]), *self._factors(x[2])] if _is_fraction(x) else [x]
         if x[0] == "mul":
             return [*self._factors(x[2]), *self._factors(x[3])]
         if x[0] == "neg":
@@ -230,6 +228,8 @@ class Blackboard(Shapes):
             return [("over", {}, x[3]), *self._factors(x[2])]
         if x[0] == "div" and x[2][0] == "number" and x[2] != ONE:
             return [x[2], ("div", {}, ONE, x[3])]
+        if x[0] == "div" and x[2] != ONE and self._is_single(x[3]):
+            return [*self._factors(x[2]), ("div", {}, ONE, x[3])]
         return [x]
 
     def _product(self, factors: list[Expression], like: Expression) -> Expression:
@@ -247,13 +247,14 @@ class Blackboard(Shapes):
         if above == below:
             above = below = ONE
         is_negative = above == ("number", "-1")
-        below_all = [f[3] for f in rest if f[0] == "div" and f[2] == ONE]
-        above_all = [f for f in rest if not (f[0] == "div" and f[2] == ONE)]
+        above_all = [f for f in rest if not _is_inverse(f)]
         product = _chained(above_all) if above_all else ONE if rest else None
-        for divisor in below_all:
-            product = ("div", {}, product, divisor)
-        for factor in reversed(single):
+        for factor in filter(_is_inverse, rest):
+            product = ("div", {}, product, factor[3])
+        for factor in reversed([f for f in single if not _is_inverse(f)]):
             product = factor if product is None else ("mul", {}, factor, product)
+        for factor in filter(_is_inverse, single):
+            product = ("div", {}, ONE if product is None else product, factor[3])
         if product is None:
             product = above
         elif below != ONE and (above == ONE or is_negative):
@@ -324,8 +325,8 @@ class Blackboard(Shapes):
     _log_softmax = _softmax
 
 
-def _is_fraction(x: Expression) -> bool:
-    return bool(x[0] == "div" and x[3][0] == "number")
+def _is_inverse(x: Expression) -> bool:
+    return bool(x[0] == "div" and x[2] == ONE)
 
 
 def _squared(x: Expression) -> Expression:

@@ -119,12 +119,13 @@ class _MatrixForm:
         if not _C._op_facts(node.op)[2]:
             formula = self._with_definitions(rule, gradient)
             return self._simplified(_with_upstream(between.written_out(formula, {}), gradient))
-        is_word = self._simplified(rule.formula)[0] == "called"  # such as sign(x)
+        short = self._simplified(rule.formula)
+        is_word = short[0] == "called"  # such as sign(x)
         if len(node.inputs) == 1 and size_of(rule.formula) > _SIMPLE and not is_word:
             argument = between.written_out(("label", self._graph._label(node.inputs[0])), {})
             local: Expression = ("prime", {"op": node.op}, argument)
         else:
-            local = between.written_out(rule.formula, {})
+            local = between.written_out(short, {})
         found = _summed_to_shape(between, node, k, _times(gradient, local))
         return self._simplified(found)
 

@@ -180,6 +180,11 @@ class Notation(Text):
         product: Expression = ("matmul", {}, x, ("permute", {"dims": (1, 0)}, weight))
         return self.write("add", {}, product, *bias) if bias else self.write(*product)
 
+    def write_neg(self, _: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """The negative of a product, which needs no parentheses."""
+        text = self(x, BY_ELEMENT)
+        return "-" + (self.parenthesized(text) if text.startswith("-") else text), SUM
+
     def write_matmul(self, _: dict[str, Any], a: Expression, b: Expression) -> tuple[str, float]:
         """A product of matrices: side by side."""
         return f"{self(a, PRODUCT)} {self(b, PRODUCT + 1)}", PRODUCT
