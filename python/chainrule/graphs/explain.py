@@ -97,9 +97,12 @@ def _say_what_is_what(between: Between, to: Derivation) -> None:
     graph = between.graph
     by_label = {node.label: node for node in graph.nodes if node.op and not node.name}
     said: set[str] = set()
-    while len(said) < _MEANINGS:
+    while True:
         label = next((seen for seen in to.notation.seen if seen in by_label.keys() - said), None)
         if label is None:
+            break
+        if len(said) == _MEANINGS:
+            to.say("and so on; formula(name) writes any node")
             break
         if not said:
             to.say("where")
