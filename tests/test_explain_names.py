@@ -78,3 +78,22 @@ def test_two_losses_count_their_own_rows():
     assert "n_ is the number of rows whose target is not 1;" in text
     assert "n__2 is the number of rows whose target is not -100;" in text
     assert "n is " not in text
+
+
+def test_of_many_names_the_nearest_are_told_first():
+    with cr.Graph() as g:
+        y = g.input("x")
+        for k in range(30):
+            y = y * g.input(f"net.{k}.weight")
+    g.outputs(y=y)
+    with pytest.raises(ValueError, match=r"there are net\.17\.weight, .* and \d+ more$"):
+        g.explain("y", "nett.17.weight")
+
+
+def test_the_page_leaves_out_what_is_always_so():
+    with cr.Graph() as g:
+        x = g.input("x", (4, 5))
+        y = x[1:]
+    page = g.outputs(y=y).to_html()
+    assert '"attributes": "dim=0, start=1"' in page or '"attributes":"dim=0, start=1"' in page
+    assert "9223372036854775807" not in page

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _PATHS = 8
 _EDGES = 10
 """More paths than that, or longer ones, are not written out; then it is node by node."""
+_NAMES = 20
+"""Of so many names there are the error tells some, the nearest first."""
 _MEANINGS = 12
 """Of so many nodes that nobody named it is said what they are."""
 
@@ -62,10 +64,15 @@ def _found(graph: Graph, name: str, is_leaf_first: bool = False) -> Ref:
         return nodes[0].id, 0
     labels = [node.label for node in graph.nodes if node.kind != "constant"]
     known = list(dict.fromkeys([*graph.output_refs, *labels]))
-    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    if len(known) > _NAMES:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, known, 3)
+        known = [*near, *(other for other in known if other not in near)]
+    more = f" and {len(known) - _NAMES} more" if len(known) > _NAMES else ""
     raise ValueError(
         f"explain: the name {name!r}; it must be that of an output or a node of the graph; there "
-        f"are {', '.join(map(printable, known[:20]))}{more}"
+        f"are {', '.join(map(printable, known[:_NAMES]))}{more}"
     )
 
 
