@@ -149,6 +149,16 @@ class Blackboard(Shapes):
             return ("called", {"name": "sign"}, condition[2])
         return x
 
+    def _called(self, x: Expression) -> Expression:
+        if x[1]["name"] not in ("scatter", "rows"):
+            return x
+        return self._numbers_outside(x[2], lambda inner: (*x[:2], inner, *x[3:]))
+
+    def _slice(self, x: Expression) -> Expression:
+        return self._numbers_outside(x[2], lambda inner: (*x[:2], inner))
+
+    _select = _slice
+
     # ---- sums and products ----
 
     def _neg(self, x: Expression) -> Expression:
@@ -204,6 +214,8 @@ class Blackboard(Shapes):
         _, _, a, b = x
         if self._is_single(a) or self._is_single(b):
             return self._mul(("mul", {}, a, b))
+        if a[0] == "called" and a[1]["name"] == "diag" and a[2][0] == "ones":
+            return b  # type: ignore[no-any-return]
         front: list[Expression] = []
         sides = []
         for side in (a, b):
@@ -244,9 +256,11 @@ class Blackboard(Shapes):
             if any(self.shape(f) == shape for f in others):
                 rest = others
         above, below = _multiplied(numbers), _multiplied(over)
+        is_negative = above[1].startswith("-")
+        if is_negative:
+            above = ("number", above[1][1:])
         if above == below:
             above = below = ONE
-        is_negative = above == ("number", "-1")
         above_all = [f for f in rest if not _is_inverse(f)]
         product = _chained(above_all) if above_all else ONE if rest else None
         for factor in filter(_is_inverse, rest):
@@ -257,12 +271,12 @@ class Blackboard(Shapes):
             product = ("div", {}, ONE if product is None else product, factor[3])
         if product is None:
             product = above
-        elif below != ONE and (above == ONE or is_negative):
+        elif below != ONE and above == ONE:
             product = ("div", {}, product, below)
-        elif not is_negative and (above != ONE or below != ONE):
+        elif above != ONE:
             number = above if below == ONE else ("div", {}, above, below)
             product = ("mul", {}, number, product)
-        return ("neg", {}, product) if is_negative and product != above else product
+        return self._neg(("neg", {}, product)) if is_negative else product
 
     def _is_single(self, x: Expression) -> bool:
         shape = self.shape(x)

@@ -41,7 +41,9 @@ def local_derivative(self: Graph, node: GraphNode | str, k: int = 0) -> str:
 
     Returns:
         The partial derivative, of an elementwise op; of another the rule that takes the gradient
-        gy of the result to that of the input, "gy @ b.mT". "" where no gradient passes.
+        gy of the result to that of the input, "gy @ b.mT", as one writes it on a blackboard, with
+        the meaning of names that are new: "gy / n * (softmax(z, dim=1) - onehot(t)), where n is
+        the number of rows". "" where no gradient passes.
 
     Raises:
         KeyError: There is no node of that name.
