@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from test_explain import evaluated, is_number, lines_of, sides
+from chainrule.graphs.paths import Between
+from test_explain import evaluated, is_number, lines_of, random_graph, sides
 
 
 def residual(x):
@@ -92,3 +93,22 @@ def local(node, k, values):
     op = getattr(cr._C.ops, node.op)
     high, low = ([x + h * (j == k) for j, x in enumerate(at)] for h in (1e-6, -1e-6))
     return ((op(*high, **node.attributes) - op(*low, **node.attributes)) / 2e-6).item()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_two_edges_never_have_the_same_ends(seed):
+    """But for paths of one edge, whose partial derivative is not named."""
+    g = random_graph(seed)
+    out = g.output_refs["out"][0]
+    for name in "pqs":
+        between = Between(g, out, g.node(name).id)
+        if not between.on_path:
+            continue
+        ends = [(edge.user, edge.used) for edge in between.edges()]
+        named = [pair for pair in ends if pair != (between.of, between.wrt)]
+        assert len(named) == len(set(named))
+        for edge in between.edges():
+            chain = [edge.user, *edge.folded, edge.used]
+            for user, factor, used in zip(chain, edge.factors, chain[1:], strict=False):
+                assert factor.by == used
+                assert used in [id for id, _ in g.nodes[user].inputs]

@@ -127,6 +127,8 @@ class Blackboard(Shapes):
 
     def _repeat(self, x: Expression) -> Expression:
         def repeated(inner: Expression) -> Expression:
+            is_row = inner[0] == "permute" and inner[2][0] == "as"
+            inner = inner[2] if is_row else inner
             while inner[0] in ("as", "reshape"):
                 inner = inner[2]
             is_ones = inner[0] == "ones"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LEAVES = ("label", "number", "upstream")
 LOOSEST, TIGHTEST = 0, 9
 _COMPARISONS = 2  # they and what binds looser do not chain
-_NO_END = 2**63 - 1  # of a slice to the end
+_NO_END = str(2**63 - 1)  # of a slice to the end
 _ATOM = re.compile(r"(d[\w.]+/d)?[\w.]+(\([\d, ]*\))?(\[\d+\])?'*")
 
 
@@ -120,8 +120,9 @@ class Text:
         if "index" in attributes:
             text = str(attributes["index"])
         else:
-            start, stop, step = (attributes[name] for name in ("start", "stop", "step"))
-            text = f"{start or ''}:{'' if stop == _NO_END else stop}" + (f":{step}" * (step != 1))
+            start, stop, step = (str(attributes[name]) for name in ("start", "stop", "step"))
+            text = f"{start if start != '0' else ''}:{stop if stop != _NO_END else ''}"
+            text += f":{step}" if step != "1" else ""
         before = ":, " * dim if dim >= 0 else "..., "
         return f"[{before}{text}{', :' * (-dim - 1)}]"
 

@@ -105,7 +105,8 @@ class _MatrixForm:
         size, places = size_of(gradient), self._between.inputs[id]
         rules = [self._between.gradient(id, k) for k in places]
         is_long = (size > _NESTED or any(rule and rule.where for rule in rules)) and size > 1
-        is_cut = (is_long or (len(places) > 1 and size > 1)) and node.op not in VIEWS
+        is_shared = len(places) > 1 and size > 1 and not _is_number_of_ones(gradient)
+        is_cut = (is_long or is_shared) and node.op not in VIEWS
         if len(parts) == 1 and not is_cut:
             return gradient
         to.equate([to.derivative(node.label), to.sum([to.formula(part) for part in parts])])
@@ -169,6 +170,12 @@ class _MatrixForm:
 def gradient_of(of: str, by: str, is_partial: bool = False) -> Expression:
     """The gradient of `of` by `by`, as a leaf of a formula."""
     return ("gradient", {"of": of, "by": by, "is_partial": is_partial})
+
+
+def _is_number_of_ones(x: Expression) -> bool:
+    return x[0] in ("number", "ones") or (
+        x[0] in ("neg", "mul", "div") and all(map(_is_number_of_ones, x[2:]))
+    )
 
 
 def _times(gradient: Expression, local: Expression) -> Expression:
