@@ -54,3 +54,29 @@ def test_a_size_that_is_not_known(name):
         if node.kind != "constant":
             for format in ("text", "markdown", "latex"):
                 assert g.explain("out", node.label, format)
+
+
+def test_a_small_gradient_is_followed_by_its_numbers():
+    with cr.Graph() as g:
+        x, w, b = g.input("x", (None, 2)), g.input("w", (2,)), g.input("b")
+        loss = ((x @ w + b) ** 2).mean()
+    g.outputs(loss=loss)
+    assert g.explain("loss", "w").splitlines()[0].endswith("x^T (x w + b)")
+    g.forward(x=[[1, 2], [3, 4]], w=[1, -1], b=0.5)
+    before = g.backward("loss", ["x"])
+    assert g.explain("loss", "w").splitlines()[0].endswith("x^T (x w + b) = [-2, -3]")
+    assert g.explain("loss", "b").splitlines()[0].endswith("sum(x w + b) = -1")
+    assert g.explain("loss", "matmul").splitlines()[0].endswith(" = [[-0.5], [-0.5]]")
+    assert r"\begin{bmatrix} -2 \\ -3 \end{bmatrix}" in g.explain("loss", "w", "latex")
+    x = r"\begin{bmatrix} -0.5 & 0.5 \\ -0.5 & 0.5 \end{bmatrix}"
+    assert x in g.explain("loss", "x", "markdown")
+    assert g.gradient("x").tolist() == before["x"].tolist() == [[-0.5, 0.5], [-0.5, 0.5]]
+
+
+def test_an_output_and_another_node_of_one_name():
+    with cr.Graph() as g:
+        x = g.input("x", (2,))
+        h = x * 3
+        y = (h * h).sum()
+    g.outputs(y=y, h=y * 2).forward(x=[1, 2])
+    assert g.explain("y", "h").startswith("dy/dh = 0: ")

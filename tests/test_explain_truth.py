@@ -145,7 +145,8 @@ def equations(monkeypatch):
         return Written(add(self, terms), [each for term in terms for each in term.terms])
 
     def equated(self, parts, lead=None):
-        found.append((str(parts[0]), parts[-1].terms))
+        formulas = [part for part in parts if isinstance(part, Written)]
+        found.append((str(parts[0]), formulas[-1].terms))
         equate(self, parts, lead)
 
     monkeypatch.setattr(Derivation, "formula", lambda self, x: Written(write(self, x), [x]))

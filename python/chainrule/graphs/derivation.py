@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from chainrule._C import Tensor
     from chainrule.graphs.expressions import Expression
 
 FORMATS = ("text", "markdown", "latex")
@@ -65,6 +66,10 @@ class Derivation:
     def number(self, value: float) -> Math:
         """A number."""
         return self.formula(("number", number_text(value)))
+
+    def tensor(self, value: Tensor) -> Math:
+        """A small tensor in numbers."""
+        return Math(self.notation.tensor(value))
 
     # ---- lines ----
 

@@ -50,7 +50,7 @@ def explain(graph: Graph, of: str, wrt: str, format: str) -> str:
         _explain_scalar(between, to)
         _say_what_is_what(between, to)
     else:
-        matrix_form(between, to)
+        matrix_form(between, to, of)
         _say_what_is_what(between, to)
     return str(to)
 

@@ -7,12 +7,14 @@ from chainrule.graphs.blackboard import ONE
 from chainrule.graphs.derivation import Math
 from chainrule.graphs.expressions import LEAVES, size_of, substituted
 from chainrule.graphs.formula_shapes import plain
+from chainrule.graphs.numbers import SHOWN
 from chainrule.graphs.paths import VIEWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from chainrule._C import Tensor
     from chainrule.graphs.derivation import Derivation
     from chainrule.graphs.expressions import Expression
     from chainrule.graphs.nodes import GraphNode
@@ -25,13 +27,13 @@ _SIMPLE = 3
 """The derivative of a function of one variable that is longer is written f'(x)."""
 
 
-def matrix_form(between: Between, to: Derivation) -> None:
-    """Adds the lines of the derivation of one gradient.
+def matrix_form(between: Between, to: Derivation, of: str) -> None:
+    """Adds the lines of the derivation of one gradient, that of the output `of`.
 
     A gradient stays inside the formula of the next one, unless several terms are added up in it,
     several formulas need it, or it is long: then it has a line.
     """
-    form = _MatrixForm(between, to)
+    form = _MatrixForm(between, to, of)
     terms: dict[int, list[Expression]] = {between.of: [form.seed()]}
     for id in reversed(between.on_path):
         if id == between.wrt:
@@ -41,15 +43,16 @@ def matrix_form(between: Between, to: Derivation) -> None:
             used = between.graph.nodes[id].inputs[k][0]
             terms.setdefault(used, []).append(form.handed_on(id, k, gradient))
     last = [to.formula(part) for part in form.collected(terms[between.wrt])]
-    to.equate([to.derivative(to.wrt), to.sum(last)])
+    value = form.value()
+    to.equate([to.derivative(to.wrt), to.sum(last), *([] if value is None else [to.tensor(value)])])
     form.say_shapes()
 
 
 class _MatrixForm:
     """The formulas of one derivation, and what is known of their names."""
 
-    def __init__(self, between: Between, to: Derivation) -> None:
-        self._between, self._to = between, to
+    def __init__(self, between: Between, to: Derivation, of: str) -> None:
+        self._between, self._to, self._of = between, to, of
         self._graph = between.graph
         self._shapes, names = between.shapes, between.names(to)
         self._simplified = between.simplified
@@ -155,6 +158,20 @@ class _MatrixForm:
                 self._add_name(name, self._simplified.shape(meaning) or (0,))
                 to.equate([to.name(name), to.formula(meaning)])
         return substituted(rule.formula, renamed)
+
+    def value(self) -> Tensor | None:
+        """The gradient in numbers, if the graph has run and there are few of them."""
+        between, graph, of = self._between, self._graph, self._of
+        wrt = graph.nodes[between.wrt].label
+        of_value, wrt_value = graph.value((between.of, 0)), graph.value((between.wrt, 0))
+        inputs = [node for node in graph.nodes if node.kind == "input"]
+        if not between.has_run() or of_value is None or of_value.ndim or wrt_value is None:
+            return None
+        if wrt_value.numel() > SHOWN or not all(node.name for node in inputs):
+            return None
+        feeds = {node.name: graph.value((node.id, 0)) for node in inputs}
+        run = {name: value for name, value in feeds.items() if value is not None}
+        return graph.grad(of, wrt).forward(**run)[wrt]
 
     def say_shapes(self) -> None:
         """Adds a line with the shapes of all that was mentioned."""

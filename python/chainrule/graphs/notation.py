@@ -13,12 +13,15 @@ from chainrule.graphs.expressions import (
     labels_in,
     shape_text,
 )
+from chainrule.graphs.latex_names import latex_number
+from chainrule.graphs.numbers import number_text, short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from chainrule._C import Tensor
     from chainrule.graphs.expressions import Expression
 
 SUM, PRODUCT = 5, 6  # how tightly + and * bind, as in the op table
@@ -110,6 +113,10 @@ class Notation(Text):
             is_loose = word.startswith("-") or (factor[0] == "div" and " / " in word)
             words.append(self.parenthesized(word) if is_loose else word)
         return (self.dot if is_numbers else f" {self.dot.strip()} ").join(words)
+
+    def tensor(self, value: Tensor) -> str:
+        """A small tensor in numbers."""
+        return short(value)
 
     def is_tensor(self, x: Expression) -> bool:
         """Has the value of a formula any dims?"""
@@ -280,6 +287,15 @@ class LatexNotation(Notation, Latex):
     def fraction(self, x: Expression) -> str:
         """A fraction of numbers."""
         return self(x)
+
+    def tensor(self, value: Tensor) -> str:
+        """A small tensor in numbers: a vector is a column."""
+        if value.ndim not in (1, 2):
+            return short(value)
+        rows = value.reshape(len(value), -1).tolist()
+        lines = [" & ".join(latex_number(number_text(x)) for x in row) for row in rows]
+        body = r" \\ ".join(lines)
+        return rf"\begin{{bmatrix}} {body} \end{{bmatrix}}"
 
     def over_dims(self, function: str, dims: tuple[int, ...], x: Expression) -> str:
         """A function over dims."""

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from chainrule.graphs.expressions import Expression
 
 NO_OUTPUTS = "a graph without outputs; say outputs(L=...) first"
-_SHOWN = 6
+SHOWN = 6
+"""Of so many elements a value is written in full."""
 _LISTED = 1000
 
 
@@ -24,7 +25,7 @@ def short(value: Tensor) -> str:
         >>> short(cr.tensor(2 / 3)), short(cr.tensor([1., 2.])), short(cr.arange(10.))
         ('0.666667', '[1, 2]', 'shape (10,), from 0 to 9')
     """
-    if value.numel() > _SHOWN:
+    if value.numel() > SHOWN:
         values = value.detach()
         low, high = (number_text(found.item()) for found in (values.min(), values.max()))
         return f"shape {value.shape}, from {low} to {high}"

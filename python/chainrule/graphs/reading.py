@@ -139,8 +139,8 @@ def explain(self: Graph, of: str, wrt: str, format: str = "text") -> str:
         numbers if the graph has run, and their sum; node by node where there are very many paths.
         Of several paths the factors are partial derivatives, written with ∂. Of tensors the matrix
         form, from the output inwards, with shapes; a vector is a column, ⊙ multiplies element by
-        element. A node that nobody named and that is used once is written out inside the node that
-        uses it.
+        element; a gradient of a single number that has few elements is followed by them. A node
+        that nobody named and that is used once is written out inside the node that uses it.
 
     Raises:
         RuntimeError: The graph has no outputs yet.
