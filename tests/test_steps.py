@@ -216,8 +216,39 @@ def test_a_pass_ends_when_another_begins():
     first = g.forward_steps(**VALUES)
     next(first)
     assert len(list(g.forward_steps(**VALUES))) == 12
-    with pytest.raises(RuntimeError, match="another pass was begun"):
+    with pytest.raises(RuntimeError, match="another forward_steps began"):
         next(first)
+
+
+def test_a_forward_ends_forward_steps():
+    g = lecture_graph()
+    steps = g.forward_steps(**VALUES)
+    next(steps)
+    g.forward(**(VALUES | {"x": 7}))
+    with pytest.raises(RuntimeError, match=r"forward_steps: forward began on this .* begin again"):
+        next(steps)
+    assert g.value("x").item() == 7
+
+
+def test_two_forward_steps_do_not_mix():
+    g = lecture_graph()
+    first, second = g.forward_steps(**VALUES), g.forward_steps(**(VALUES | {"x": 7}))
+    next(first)
+    assert next(second).value.item() == 7
+    for _ in range(2):
+        with pytest.raises((RuntimeError, StopIteration)):
+            next(first)
+    assert [*second][-1].value.item() == (2 * (5 * 7 + 2) + 3 - 40) ** 2
+
+
+def test_backward_steps_end_forward_steps():
+    g = lecture_graph()
+    g.forward(**VALUES)
+    steps = g.forward_steps(**VALUES)
+    next(steps)
+    with pytest.raises(RuntimeError, match="has not run forward"):
+        next(g.backward_steps("L"))
+    assert len([*steps]) == 11  # what was refused has changed nothing
 
 
 def test_a_forward_ends_a_backward():
@@ -225,7 +256,7 @@ def test_a_forward_ends_a_backward():
     steps = g.backward_steps("L")
     next(steps)
     g.forward(**VALUES)
-    with pytest.raises(RuntimeError, match="begin again"):
+    with pytest.raises(RuntimeError, match="begin again with backward_steps"):
         next(steps)
 
 
@@ -234,7 +265,7 @@ def test_another_backward_ends_a_backward():
     steps = g.backward_steps("L")
     next(steps)
     g.backward("L")
-    with pytest.raises(RuntimeError, match="begin again"):
+    with pytest.raises(RuntimeError, match="begin again with backward_steps"):
         next(steps)
 
 

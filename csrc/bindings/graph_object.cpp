@@ -54,6 +54,7 @@ Ref GraphObject::find_node(std::string_view name, std::string_view op) const {
 Ref GraphObject::find(const Names& first, const Names& then, std::string_view name, std::string_view op) const {
   for (const Names* names : {&first, &then})
     if (const auto found = names->find(std::string(name)); found != names->end()) return found->second;
+  require_outputs(op);
   std::string outputs, inputs;
   for (const GraphOutput& output : graph_.outputs()) outputs += (outputs.empty() ? "" : ", ") + output.name;
   for (int i : inputs_) inputs += (inputs.empty() ? "" : ", ") + labels_[static_cast<size_t>(i)];
@@ -68,6 +69,7 @@ int GraphObject::find_input(PyObject* name) const {
   const auto found = nodes_.find(text);
   if (found != nodes_.end() && graph_.nodes()[static_cast<size_t>(found->second.node)].kind == NodeKind::input)
     return found->second.node;
+  require_outputs("forward");
   std::string inputs;
   for (int i : inputs_) inputs += (inputs.empty() ? "" : ", ") + labels_[static_cast<size_t>(i)];
   fail(ErrorKind::value, "forward", "a value for " + text, "only inputs of the graph can be given one",
@@ -86,7 +88,12 @@ Program& GraphObject::program(int64_t n) {
   return *(last_ = found.get());
 }
 
+void GraphObject::require_outputs(std::string_view op) const {
+  if (graph_.outputs().empty()) fail(ErrorKind::graph, op, "a graph without outputs", "say outputs(L=...) first");
+}
+
 Program& GraphObject::last(std::string_view op) const {
+  if (!last_) require_outputs(op);
   if (!last_)
     fail(ErrorKind::graph, op, "a graph that has not run forward", "it needs the values of a forward pass",
          "call forward(...) first");
@@ -156,6 +163,16 @@ py::dict attributes_of(const GraphNode& node) {
   py::dict attributes;
   if (node.op)
     for (const FieldRow& field : node.op->fields) attributes[field.name] = attribute(field, node.attributes.data());
+  return attributes;
+}
+
+// The attributes that an op has when nobody says otherwise.
+py::dict defaults_of(const std::string& name) {
+  const OpRow& op = op_named(name);
+  alignas(8) char made[max_attribute_bytes];
+  op.construct(made);
+  py::dict attributes;
+  for (const FieldRow& field : op.fields) attributes[field.name] = attribute(field, made);
   return attributes;
 }
 
@@ -308,13 +325,18 @@ void add_graph(py::module_& m) {
            [](const GraphObject& self, int node) {
              return expression(formula_of_node(self.graph(), checked_node(self, node), self.labels()));
            })
-      .def("_derivative", [](const GraphObject& self, int node, int k) {
-        return expression(formula_of_derivative(self.graph(), checked_node(self, node), k, self.labels()));
+      .def("_derivative",
+           [](const GraphObject& self, int node, int k) {
+             return expression(formula_of_derivative(self.graph(), checked_node(self, node), k, self.labels()));
+           })
+      .def("_textbook", [](const GraphObject& self, int node, int k) {
+        return textbook_of_derivative(self.graph(), checked_node(self, node), k);
       });
   add_graph_methods(type);
   m.def("_placeholder", &placeholder, "A tensor of this dtype and shape that has no value yet.");
   m.def("_remember_lines", [](bool on) { return remember_lines(on ? &user_line : nullptr) != nullptr; });
   m.def("_is_placeholder", [](const Tensor& x) { return x.is_placeholder(); });
+  m.def("_op_defaults", &defaults_of);
   m.def("_size", [](int64_t size) { return owned(size_object(size)); });
   m.attr("unknown_size") = unknown_size;
 }

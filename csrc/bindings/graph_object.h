@@ -31,6 +31,8 @@ class GraphObject {
   Program& program(int64_t n);
   /// The program of the last run; fails when there was none.
   Program& last(std::string_view op) const;
+  /// Fails when nobody has said yet what the outputs are: then there is no node.
+  void require_outputs(std::string_view op) const;
   bool has_run() const { return last_ != nullptr; }
 
   /// Inputs and parameters that a floating gradient of `of` can be asked for.
@@ -49,6 +51,13 @@ class GraphObject {
    private:
     GraphObject& graph_;
   };
+
+  /// Says that a pass begins, of that name: steps of one that has not ended would mix two runs.
+  void begin_pass(const char* name) {
+    ++passes_;
+    last_pass_ = name;
+  }
+  std::pair<int64_t, const char*> last_pass() const { return {passes_, last_pass_}; }
 
   bool has_unknown_size = false;
   // The keywords of the last call and the inputs they name: a loop passes the same tuple each time.
@@ -70,6 +79,8 @@ class GraphObject {
   Ref leaves_of_;
   std::vector<int> leaves_;
   bool running_ = false;
+  int64_t passes_ = 0;
+  const char* last_pass_ = "";
 };
 
 /// Adds forward and backward to the type: graph_run.cpp.

@@ -107,6 +107,7 @@ PyObject* forward(PyObject* object, PyObject* const* args, Py_ssize_t count, PyO
     GraphObject& self = graph_of(object);
     refuse_positional(count, "forward");
     const GraphObject::Running running(self);
+    self.begin_pass("forward");
     Program& program = feed(self, args, keywords);
     program.forward();
     py::object outputs = owned(PyDict_New());
@@ -198,6 +199,7 @@ PyObject* backward(PyObject* object, PyObject* const* args, Py_ssize_t count, Py
     Tensor seed;
     if (given[2] && given[2] != Py_None) seed = tensor_for(given[2], program.graph().meta(of));
     program.backward(of, wrt, seed, false);
+    self.begin_pass("backward");  // not where it was refused
     return gradients_object(self, program, wrt);
   });
 }
@@ -260,6 +262,7 @@ PyMethodDef methods[] = {{"forward", reinterpret_cast<PyCFunction>(reinterpret_c
 void begin_forward(py::object object, const py::dict& feeds) {
   GraphObject& self = graph_of(object.ptr());
   const GraphObject::Running running(self);
+  self.begin_pass("forward_steps");
   std::vector<PyObject*> values;
   py::tuple keywords(feeds.size());
   size_t k = 0;
@@ -290,6 +293,7 @@ std::vector<int> begin_backward(GraphObject& self, const py::object& of, const p
   Tensor seed;
   if (!gradient.is_none()) seed = tensor_for(gradient.ptr(), program.graph().meta(ref));
   program.begin_backward(ref, self.leaves_below(ref), seed, true);
+  self.begin_pass("backward_steps");
   return {program.backward_order().begin(), program.backward_order().end()};
 }
 
@@ -315,6 +319,7 @@ void add_graph_methods(py::handle graph_type) {
   };
   add("_begin_forward", &begin_forward);
   add("_run_node", &run_node);
+  add("_last_pass", [](const GraphObject& self) { return self.last_pass(); });
   add("_begin_backward", &begin_backward);
   add("_run_node_backward", &run_node_backward);
   add("_gradient", &gradient_of);

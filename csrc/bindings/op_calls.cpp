@@ -198,6 +198,13 @@ py::tuple op_facts(const std::string& name) {
   throw py::key_error(name);
 }
 
+// What the inputs of an op are called.
+py::list op_inputs(const std::string& name) {
+  py::list names;
+  for (const InputName& input : input_names(op_named(name))) names.append(input.name);
+  return names;
+}
+
 constexpr Function table[] = {
     {"op_names() -> list[str]", R"(Names of all ops, in the order of their ids.
 
@@ -223,6 +230,7 @@ void add_ops(py::module_& m) {
   add_table<table>(m);
   m.attr("__all__").attr("remove")("op_names");
   m.def("_op_facts", &op_facts);
+  m.def("_op_inputs", &op_inputs);
 }
 
 }  // namespace chainrule::python

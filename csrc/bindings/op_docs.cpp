@@ -2,18 +2,11 @@
 
 #include <cstdio>
 #include <limits>
-#include <vector>
 
 #include "chainrule/graph/formula.h"
 
 namespace chainrule::python {
 
-namespace {
-
-struct InputName {
-  std::string name;
-  bool optional;
-};
 std::vector<InputName> input_names(const OpRow& row) {
   std::vector<InputName> names;
   for (int k = 0; k < row.inputs; ++k) {
@@ -25,6 +18,8 @@ std::vector<InputName> input_names(const OpRow& row) {
   }
   return names;
 }
+
+namespace {
 
 std::string written(double value) {
   if (value == std::numeric_limits<double>::infinity()) return "float('inf')";

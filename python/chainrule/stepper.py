@@ -7,12 +7,12 @@ import sys
 
 from chainrule._C import ones
 from chainrule.graphs.expressions import derivative_name
-from chainrule.graphs.numbers import short
+from chainrule.graphs.numbers import NO_OUTPUTS, printable, short
 from chainrule.graphs.steps import BackwardStep, ForwardStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from chainrule._C import Tensor
@@ -45,11 +45,13 @@ def run(graph: Graph, of: str | None = None, as_json: bool = False) -> None:
         ValueError: An input has no value, or there is no such output or node.
         RuntimeError: As `Graph.forward_steps` and `Graph.backward_steps`.
     """
+    if not graph.output_refs:
+        raise RuntimeError(f"step: {NO_OUTPUTS}")
     of = of or next(iter(graph.output_refs))
     if of not in graph.output_refs and of not in [n.label for n in graph.nodes if n.op]:
         raise ValueError(
             f"step: the name {of!r}; it must be that of an output or an op of the graph; the "
-            f"outputs are {', '.join(graph.output_refs)}"
+            f"outputs are {_listed(graph.output_refs)}"
         )
     walk = Walk(graph, of)
     if as_json:
@@ -94,13 +96,13 @@ def _obey(walk: Walk, line: str) -> bool:
     elif word in ("r", "run", "p", "print"):
         node = walk.node(argument)
         if node is None:
-            print(f"{word}: no node {argument!r}; there are {', '.join(walk.labels())}")
+            print(f"{word}: no node {argument!r}; there are {_listed(walk.labels())}")
         elif word in ("p", "print"):
             print(walk.about(node))
         elif walk.run_to(lambda step: step.node is node):
             print(walk.current())
         else:
-            print(f"no step of {argument} is ahead; {walk.where()}")
+            print(f"no step of {printable(argument)} is ahead; {walk.where()}")
     elif word in ("l", "list"):
         print(walk.listing())
     elif word in ("h", "help"):
@@ -208,7 +210,11 @@ class Walk:
 
     def _line(self, node: GraphNode) -> str:
         value = self._value(node)
-        parts = [node.label, self.graph.formula(node), "" if value is None else short(value)]
+        parts = [
+            printable(node.label),
+            self.graph.formula(node),
+            "" if value is None else short(value),
+        ]
         return " = ".join(part for part in parts if part)
 
     def _value(self, node: GraphNode) -> Tensor | None:
@@ -236,7 +242,11 @@ def _feeds(graph: Graph) -> dict[str, Tensor]:
     missing = [name for name, value in values.items() if value is None]
     if missing:
         raise ValueError(
-            f"step: no value for {', '.join(missing)}; stepping shows numbers; run the graph in "
-            f"the file, as in g.forward({missing[0]}=...)"
+            f"step: no value for {_listed(missing)}; stepping shows numbers; run the graph in "
+            f"the file, as in g.forward({printable(missing[0])}=...)"
         )
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(printable, names))

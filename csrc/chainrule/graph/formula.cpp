@@ -134,6 +134,12 @@ Formula formula_of_derivative(const Graph& graph, int i, int k, const std::vecto
   return formula;
 }
 
+std::string textbook_of_derivative(const Graph& graph, int i, int k) {
+  const GraphNode& node = graph.nodes()[static_cast<size_t>(i)];
+  if (!node.op || !node.op->vjp || k < 0 || k >= static_cast<int>(node.inputs.size())) return "";
+  return textbook(*node.op, node.attributes.data(), k);
+}
+
 std::string gradient_formula(const OpRow& op) {
   static constexpr const char* names[3][3] = {{"x"}, {"a", "b"}, {"condition", "a", "b"}};
   if (!op.elementwise || !op.vjp) return "";

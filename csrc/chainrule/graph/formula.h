@@ -26,6 +26,9 @@ Formula formula_of_node(const Graph& graph, int node, const std::vector<std::str
 /// the rule that takes the gradient gy of the result to that of the input, "gy @ b.mT".
 Formula formula_of_derivative(const Graph& graph, int node, int k, const std::vector<std::string>& labels);
 
+/// That rule as one writes it by hand, where it does not read well; see Note [Gradients as on a blackboard].
+std::string textbook_of_derivative(const Graph& graph, int node, int k);
+
 /// The same value with less: what can be computed from constants is, what multiplies by 1 or adds 0 goes.
 Ref simplify(Graph& graph, Ref root);
 

@@ -28,6 +28,13 @@ struct ScaledDotProductAttention {
       .doc = "softmax(scale * query @ key.mT) @ value, in blocks; is_causal hides later keys."};
   static constexpr std::tuple fields{Field{"is_causal", &ScaledDotProductAttention::is_causal},
                                      Field{"scale", &ScaledDotProductAttention::scale}};
+  std::string textbook(int k) const {
+    const std::string scores = "scale * query @ key.mT";
+    const std::string p = "P = softmax(" + (is_causal ? "causal(" + scores + ")" : scores) + ", -1)\n";
+    if (k == 2) return p + "P.mT @ gy";
+    const std::string g = "g_P = gy @ value.mT\ng_S = P * (g_P - sum(g_P * P, -1))\n";
+    return p + g + (k == 0 ? "scale * g_S @ key" : "scale * g_S.mT @ query");
+  }
   static constexpr Saves saves{.inputs = 0b111, .output = 1};
   Meta infer(const Meta& query, const Meta& key, const Meta& value) const;
   void forward(const Tensor& query, const Tensor& key, const Tensor& value, Tensor& y) const;

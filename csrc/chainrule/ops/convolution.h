@@ -22,6 +22,9 @@ struct Conv2d {
       .doc = "Cross-correlation of images (n, in, h, w) with weight (out, in / groups, kh, kw), + bias."};
   static constexpr std::tuple fields{Field{"stride", &Conv2d::stride}, Field{"padding", &Conv2d::padding},
                                      Field{"dilation", &Conv2d::dilation}, Field{"groups", &Conv2d::groups}};
+  std::string textbook(int k) const {
+    return k == 0 ? "conv_transpose2d(gy, weight)" : k == 1 ? "correlate(x, gy)" : "";
+  }
   static constexpr Saves saves{.inputs = 0b011};
   ConvolutionOptions options() const { return {stride, padding, dilation, groups}; }
   Meta infer(const Meta& x, const Meta& weight, const Meta& bias) const;
@@ -47,6 +50,7 @@ struct Conv2dInput {
   static constexpr std::tuple fields{Field{"size", &Conv2dInput::size}, Field{"stride", &Conv2dInput::stride},
                                      Field{"padding", &Conv2dInput::padding}, Field{"dilation", &Conv2dInput::dilation},
                                      Field{"groups", &Conv2dInput::groups}};
+  std::string textbook(int k) const { return k == 0 ? "conv2d(gy, weight)" : "correlate(gy, x0)"; }
   static constexpr Saves saves{.inputs = 0b11};
   ConvolutionOptions options() const { return {stride, padding, dilation, groups}; }
   Meta infer(const Meta& gy, const Meta& weight) const;
@@ -67,6 +71,7 @@ struct Conv2dWeight {
                                      Field{"padding", &Conv2dWeight::padding},
                                      Field{"dilation", &Conv2dWeight::dilation},
                                      Field{"groups", &Conv2dWeight::groups}};
+  std::string textbook(int k) const { return k == 0 ? "conv2d(x, gy)" : "conv_transpose2d(x0, gy)"; }
   static constexpr Saves saves{.inputs = 0b11};
   ConvolutionOptions options() const { return {stride, padding, dilation, groups}; }
   Meta infer(const Meta& gy, const Meta& x) const;

@@ -10,6 +10,9 @@ struct Embedding {
   static constexpr OpInfo info{
       .name = "embedding", .inputs = {"weight", "index"}, .doc = "Rows of weight chosen by index, weight[index]."};
   static constexpr std::tuple fields{Field{"padding_idx", &Embedding::padding_idx}};
+  std::string textbook(int) const {
+    return padding_idx < 0 ? scattered_text : "scatter(gy * [index != padding_idx], index)";
+  }
   static constexpr Saves saves{.inputs = 0b10};
   Meta infer(const Meta& weight, const Meta& index) const;
   void forward(const Tensor& weight, const Tensor& index, Tensor& y) const;

@@ -18,6 +18,7 @@ struct Max {
   bool keepdim = false;
   static constexpr OpInfo info{.name = "max", .doc = "Largest value along dim and its position, the first of equals."};
   static constexpr std::tuple fields{Field{"dim", &Max::dim}, Field{"keepdim", &Max::keepdim}};
+  std::string textbook(int) const { return "gy * onehot(y1, dim)"; }
   static constexpr Saves saves{.output = 0b10};
   std::array<Meta, 2> infer(const Meta& x) const;
   void forward(const Tensor& x, std::array<Tensor, 2>& y) const;
@@ -31,6 +32,7 @@ struct Min {
   bool keepdim = false;
   static constexpr OpInfo info{.name = "min", .doc = "Smallest value along dim and its position, the first of equals."};
   static constexpr std::tuple fields{Field{"dim", &Min::dim}, Field{"keepdim", &Min::keepdim}};
+  std::string textbook(int) const { return "gy * onehot(y1, dim)"; }
   static constexpr Saves saves{.output = 0b10};
   std::array<Meta, 2> infer(const Meta& x) const;
   void forward(const Tensor& x, std::array<Tensor, 2>& y) const;

@@ -26,6 +26,7 @@ struct Gather {
                                .inputs = {"x", "index"},
                                .doc = "y[p] = x[p with p[dim] = index[p]] for every position p of index."};
   static constexpr std::tuple fields{Field{"dim", &Gather::dim}};
+  std::string textbook(int) const { return scattered_text; }
   static constexpr Saves saves{.inputs = 0b10};
   Meta infer(const Meta& x, const Meta& index) const;
   void forward(const Tensor& x, const Tensor& index, Tensor& y) const;
@@ -41,6 +42,7 @@ T ScatterZeros::vjp(wrt<0>, const T& gy, const T&, const T& index, const T&) con
 /// Inputs: x, then one integer array per leading dim of x; the arrays broadcast together.
 struct Index {
   static constexpr OpInfo info{.name = "index", .doc = "x[i0, i1, ...] for integer arrays on the leading dims."};
+  std::string textbook(int) const { return "scatter(gy, *indices)"; }
   static constexpr Saves saves{.inputs = ~1u};
   Meta infer(Args<Meta> inputs) const;
   void forward(Args<Tensor> inputs, Tensor& y) const;

@@ -11,6 +11,13 @@ struct LayerNorm {
                                .inputs = {"x", "weight", "bias"},
                                .doc = "(x - mean) / sqrt(var + eps) * weight + bias over the trailing dims of weight."};
   static constexpr std::tuple fields{Field{"eps", &LayerNorm::eps}};
+  std::string textbook(int k) const {
+    const std::string s = "s = sqrt(mean((x - mean(x, trailing)) ** 2, trailing) + eps)\n";
+    const std::string x_hat = "x_hat = (x - mean(x, trailing)) / s\n";
+    if (k == 1) return s + x_hat + "sum(gy * x_hat, leading)";
+    const std::string g = "g = gy * weight\n";
+    return k ? "" : s + x_hat + g + "(g - mean(g, trailing) - x_hat * mean(g * x_hat, trailing)) / s";
+  }
   static constexpr Saves saves{.inputs = 0b011};
   Meta infer(const Meta& x, const Meta& weight, const Meta& bias) const;
   void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) const;

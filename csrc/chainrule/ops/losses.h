@@ -16,6 +16,11 @@ struct CrossEntropy {
           "mean, the mean over the rows that are not ignored."};
   static constexpr std::tuple fields{Field{"ignore_index", &CrossEntropy::ignore_index},
                                      Field{"mean", &CrossEntropy::mean}};
+  std::string textbook(int) const {
+    return mean ? "n = 'the number of rows whose target is not {ignore_index}; the others get 0'\n"
+                  "gy / n * (softmax(logits, 1) - onehot(target, 1))"
+                : "diag(gy) @ (softmax(logits, 1) - onehot(target, 1))";
+  }
   static constexpr Saves saves{.inputs = 0b11};
   Meta infer(const Meta& logits, const Meta& target) const;
   void forward(const Tensor& logits, const Tensor& target, Tensor& y) const;

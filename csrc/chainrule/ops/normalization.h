@@ -37,6 +37,7 @@ struct LogSumExp {
   bool keepdim = false;
   static constexpr OpInfo info{.name = "logsumexp", .doc = "log(sum(exp(x))) over dim."};
   static constexpr std::tuple fields{Field{"dim", &LogSumExp::dim}, Field{"keepdim", &LogSumExp::keepdim}};
+  std::string textbook(int) const { return "gy * softmax(x, dim)"; }
   static constexpr Saves saves{.inputs = 1, .output = 1};
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;

@@ -13,6 +13,7 @@ struct MaxPool2d {
   static constexpr std::tuple fields{Field{"kernel_size", &MaxPool2d::kernel_size}, Field{"stride", &MaxPool2d::stride},
                                      Field{"padding", &MaxPool2d::padding}, Field{"dilation", &MaxPool2d::dilation},
                                      Field{"ceil_mode", &MaxPool2d::ceil_mode}};
+  std::string textbook(int) const { return "scatter(gy, y1)"; }
   static constexpr Saves saves{.output = 0b10};
   std::array<Meta, 2> infer(const Meta& x) const;
   void forward(const Tensor& x, std::array<Tensor, 2>& y) const;

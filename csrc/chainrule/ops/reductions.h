@@ -66,12 +66,16 @@ T shared_by_ties(const T& gy, const T& x, const T& y, IntSpan dim, std::string_v
   return hit * (with_kept_dims(gy, x, dim, op) / T::call(Sum{dims, true}, hit));
 }
 
+/// How that is written; see Note [Gradients as on a blackboard].
+inline constexpr const char* shared_by_ties_text = "gy * [x == y] / sum([x == y], dim)";
+
 struct Amax {
   Shape dim;
   bool keepdim = false;
   static constexpr OpInfo info{.name = "amax", .doc = "Largest value over dim; ties share the gradient."};
   static constexpr std::tuple fields{Field{"dim", &Amax::dim}, Field{"keepdim", &Amax::keepdim}};
   static constexpr Saves saves{.inputs = 1, .output = 1};
+  std::string textbook(int) const { return shared_by_ties_text; }
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;
   template <class T> T vjp(wrt<0>, const T& gy, const T& x, const T& y) const {
@@ -84,6 +88,7 @@ struct Amin {
   static constexpr OpInfo info{.name = "amin", .doc = "Smallest value over dim; ties share the gradient."};
   static constexpr std::tuple fields{Field{"dim", &Amin::dim}, Field{"keepdim", &Amin::keepdim}};
   static constexpr Saves saves{.inputs = 1, .output = 1};
+  std::string textbook(int) const { return shared_by_ties_text; }
   Meta infer(const Meta& x) const;
   void forward(const Tensor& x, Tensor& y) const;
   template <class T> T vjp(wrt<0>, const T& gy, const T& x, const T& y) const {

@@ -5,6 +5,7 @@
 #include <array>
 #include <limits>
 #include <span>
+#include <string>
 
 #include "chainrule/autograd/op_row.h"
 #include "chainrule/core/error.h"
@@ -18,6 +19,17 @@ using Args = std::span<const T>;
 /// The adjoint of broadcasting: sums x over the dims in which `shape` has 1 or nothing. Defined in reductions.h.
 template <class T>
 T sum_to_shape(const T& x, IntSpan shape);
+
+// Note [Gradients as on a blackboard]
+// Where a rule computes something that nobody would write (it spells out positions, masks and copies, or calls an op
+// that exists for it alone), its op also has `std::string textbook(int k) const`: what a lecturer writes for the
+// gradient of input k; nullptr where the rule itself reads well. It is Python, read by
+// python/chainrule/graphs/textbook.py: lines "name = formula" and a last line, the gradient; a line 'name = "words"'
+// says what is no formula. Names are those of the inputs and attributes, `y` and `gy` ("y1" is the second output). A
+// test compares each with the rule, in numbers.
+
+/// Where gy goes when an op has only chosen elements.
+inline constexpr const char* scattered_text = "scatter(gy, index)";
 
 /// Fails unless x is floating: for ops that have no meaning, or no kernel, on integers.
 void require_floating(const Meta& x, std::string_view op);

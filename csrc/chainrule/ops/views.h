@@ -60,6 +60,7 @@ struct Slice {
   static constexpr OpInfo info{.name = "slice", .doc = "x[start:stop:step] along dim, bounds as Python reads them."};
   static constexpr std::tuple fields{Field{"dim", &Slice::dim}, Field{"start", &Slice::start},
                                      Field{"stop", &Slice::stop}, Field{"step", &Slice::step}};
+  std::string textbook(int) const { return "scatter(gy, place)"; }
   static constexpr Saves saves{};
   struct Range {
     int dim;
@@ -83,6 +84,7 @@ struct Select {
   int64_t dim = 0, index = 0;
   static constexpr OpInfo info{.name = "select", .doc = "x[index] along dim; the dim disappears."};
   static constexpr std::tuple fields{Field{"dim", &Select::dim}, Field{"index", &Select::index}};
+  std::string textbook(int) const { return "scatter(gy, place)"; }
   static constexpr Saves saves{};
   Meta infer(const Meta& x) const;
   Tensor view(const Tensor& x) const;

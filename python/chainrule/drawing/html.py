@@ -16,6 +16,7 @@ from chainrule.drawing.steps import walk
 from chainrule.drawing.style import part, variables
 from chainrule.drawing.svg import body, escape, legend_strip
 from chainrule.drawing.texts import one_line, summary
+from chainrule.graphs.expressions import shown
 
 LONGEST_VALUE = 900  # characters of a tensor that the page holds
 FEW = 8  # elements that need no summary
@@ -162,7 +163,7 @@ def _node(scene: Scene, node: Any) -> dict[str, Any]:
         "label": node.label,
         "kind": node.kind,
         "formula": graph.formula(node) if op else "",
-        "attributes": ", ".join(f"{k}={v}" for k, v in node.attributes.items()),
+        "attributes": ", ".join(f"{k}={v}" for k, v in shown(node.op, node.attributes).items()),
         "shape": ", ".join(shapes),
         "dtype": str(node.dtype()).replace("chainrule.", ""),
         "module": node.module + (f" ({node.module_type})" if node.module_type else ""),

@@ -338,6 +338,14 @@ class GradientCheck:
             mistake=mistake,
         )
 
+    def _others(self, index: int) -> dict[str, Array]:
+        """The values of the other inputs by name: factors that may stand in the gradient."""
+        return {
+            name_of(self.fn, self.tensors, k) or f"input {k}": np.asarray(value, np.float64)
+            for k, value in enumerate(self.differences.values)
+            if k != index and self.tensors[k].dtype in FLOATING
+        }
+
     def _guess(
         self,
         index: int,
@@ -362,6 +370,7 @@ class GradientCheck:
                 elements=measured.elements,
                 upstream=self.draws[each].upstream,
                 jacobian=measured.jacobian,
+                others=self._others(index),
                 is_own_rule=self.gradients.grad_fn is not None,
                 tolerance=max(1e-3, 10 * self.rtol),
             )

@@ -21,6 +21,7 @@ class Evidence:
     elements: Array  # their positions
     upstream: list[Array]  # gy of each output
     jacobian: Array | None  # (elements, all outputs), where it is small enough to keep
+    others: dict[str, Array]  # the other inputs, by name
     is_own_rule: bool  # a grad_fn, not autograd
     tolerance: float
 
@@ -49,7 +50,16 @@ def likely_mistake(e: Evidence) -> str:
         )
     if e.gradient.shape != e.shape:
         return _wrong_shape(e)
-    guesses = (_sign, _transpose, _broadcast, _no_upstream, _overwritten, _factor, _parts)
+    guesses = (
+        _sign,
+        _transpose,
+        _factor_transpose,
+        _broadcast,
+        _no_upstream,
+        _overwritten,
+        _factor,
+        _parts,
+    )
     return next(filter(None, (guess(e) for guess in guesses)), "")
 
 
@@ -113,6 +123,63 @@ def _transpose(e: Evidence) -> str:
     if e.close(e.gradient.swapaxes(-1, -2), truth):
         return "a transpose is missing: the gradient is that of the transposed input"
     return ""
+
+
+def _factor_transpose(e: Evidence) -> str:
+    """A square factor stands transposed in the gradient: both have the same shape.
+
+    A right gradient d @ w.T has become d @ w, whatever d is: so from the right one d is found.
+    """
+    truth = e.full_truth
+    if e.gradient is None or truth is None or truth.ndim < 1:
+        return ""
+    for name, w in e.others.items():
+        if w.ndim < 2 or w.shape[-1] != w.shape[-2]:
+            continue
+        turned = f"{name}.T" if w.ndim == 2 else f"{name}.mT"
+        if _stands_transposed(e, e.gradient, truth, _t(w)):
+            return f"a transpose is missing: {name} stands where {turned} must"
+        if _stands_transposed(e, e.gradient, truth, w):
+            return f"a transpose too many: {turned} stands where {name} must"
+    matrix = _matrix_of(e, truth)
+    if matrix is not None and e.close(e.gradient, e.upstream[0] @ matrix):
+        return (
+            f"a transpose is missing: {e.name} is multiplied by a square matrix, and the gradient "
+            "has that where its transpose must stand"
+        )
+    return ""
+
+
+def _t(w: Array) -> Array:
+    turned: Array = w.swapaxes(-1, -2)
+    return turned
+
+
+def _stands_transposed(e: Evidence, found: Array, truth: Array, w: Array) -> bool:
+    """Whether truth is d @ w or w @ d for some d, and the gradient the same with w.mT."""
+    vector = truth.ndim == 1
+    right = truth[None] if vector else truth
+    left = truth[:, None] if vector else truth
+    candidates = []
+    with np.errstate(all="ignore"):
+        try:
+            inverse = np.linalg.inv(w)
+        except np.linalg.LinAlgError:
+            return False
+        if right.shape[-1] == w.shape[-1] and right.ndim >= w.ndim:
+            candidates.append(right @ inverse @ _t(w))
+        if left.shape[-2] == w.shape[-1] and left.ndim >= w.ndim:
+            candidates.append(_t(w) @ inverse @ left)
+    return any(e.close(found, each.reshape(found.shape)) for each in candidates)
+
+
+def _matrix_of(e: Evidence, truth: Array) -> Array | None:
+    """The square w of an output x @ w, as the slopes of the first row show it."""
+    if len(e.upstream) != 1 or e.jacobian is None or e.upstream[0].shape != e.shape:
+        return None
+    n = e.shape[-1]
+    w = e.jacobian[:n, :n]
+    return w if e.close(e.upstream[0] @ _t(w), truth) else None
 
 
 def _broadcast(e: Evidence) -> str:

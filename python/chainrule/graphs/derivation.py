@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from chainrule._C import Tensor
     from chainrule.graphs.expressions import Expression
 
 FORMATS = ("text", "markdown", "latex")
@@ -37,6 +38,7 @@ class Derivation:
         self.of, self.wrt = of, wrt
         self.notation = (Notation if format == "text" else LatexNotation)(tensors)
         self._lines: list[str] = []
+        self._remarks: list[tuple[str, ...]] = []
 
     # ---- pieces ----
 
@@ -58,12 +60,16 @@ class Derivation:
 
     def sum(self, terms: list[Math]) -> Math:
         """A sum of what is written already."""
-        rest = [self.notation.parenthesized(t) if t.startswith("-") else t for t in terms[1:]]
-        return Math(" + ".join([terms[0], *rest]))
+        rest = [f" - {t[1:]}" if t.startswith("-") else f" + {t}" for t in terms[1:]]
+        return Math("".join([terms[0], *rest]))
 
     def number(self, value: float) -> Math:
         """A number."""
         return self.formula(("number", number_text(value)))
+
+    def tensor(self, value: Tensor) -> Math:
+        """A small tensor in numbers."""
+        return Math(self.notation.tensor(value))
 
     # ---- lines ----
 
@@ -97,10 +103,27 @@ class Derivation:
         else:
             start = left if lead is None else f"  {lead}:  {left}"
             line = " = ".join([start, *right])
-            if len(line) > _WIDTH and right:
+            if len(line) > _WIDTH and lead is not None:
+                self._lines.append(f"  {lead}:")
+                start = f"      {left}"
+                line = " = ".join([start, *right])
+            if len(line) > _WIDTH and len(left) > _WIDTH / 2:
+                line = start + "".join(f"\n        = {side}" for side in right)
+            elif len(line) > _WIDTH and right:
                 indent = "\n" + " " * len(start)
                 line = start + indent.join(f" = {side}" for side in right)
             self._lines.append(line)
+
+    def remark(self, *pieces: str) -> None:
+        """Adds a line of words and formulas to what is said last."""
+        self._remarks.append(pieces)
+
+    def say_remarks(self) -> None:
+        """Adds the remarks, and what the functions are that are no ops."""
+        for pieces in self._remarks:
+            self.say(*pieces)
+        for function, meaning in self.notation.glossary():
+            self.say(Math(function), f": {meaning}")
 
     def __str__(self) -> str:
         if self._format == "latex":

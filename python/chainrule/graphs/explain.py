@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from chainrule.graphs.derivation import FORMATS, Derivation, Math
+from chainrule.graphs.expressions import labels_in
+from chainrule.graphs.formula_shapes import plain
 from chainrule.graphs.matrix_form import gradient_of, matrix_form
-from chainrule.graphs.numbers import number_text
+from chainrule.graphs.numbers import NO_OUTPUTS, number_text, printable
 from chainrule.graphs.paths import Between, Edge, paths_through
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from chainrule.graphs.expressions import Expression
     from chainrule.graphs.graph import Graph
-    from chainrule.graphs.nodes import Ref
+    from chainrule.graphs.nodes import GraphNode, Ref
 
 _PATHS = 8
 _EDGES = 10
 """More paths than that, or longer ones, are not written out; then it is node by node."""
+_NAMES = 20
+"""Of so many names there are the error tells some, the nearest first."""
 _MEANINGS = 12
 """Of so many nodes that nobody named it is said what they are."""
 
@@ -26,36 +30,49 @@ def explain(graph: Graph, of: str, wrt: str, format: str) -> str:
         raise ValueError(
             f"explain: the format {format!r}; it must be one of {', '.join(map(repr, FORMATS))}"
         )
-    of_ref, wrt_ref = (_found(graph, name) for name in (of, wrt))
+    if not graph.output_refs:
+        raise RuntimeError(f"explain: {NO_OUTPUTS}")
+    of_ref, wrt_ref = _found(graph, of), _found(graph, wrt, is_leaf_first=True)
     between = Between(graph, of_ref[0], wrt_ref[0])
     is_scalar = between.is_scalar()
-    shaped = [node for node in graph.nodes if any(node.shape(k) for k in range(node.outputs))]
-    to = Derivation(format, of, wrt, [] if is_scalar else [node.label for node in shaped])
+    tensors = [label for label, shape in between.shapes.items() if set(plain(shape)) - {1}]
+    called = of
+    if of in (node.label for node in graph.nodes if node.id != of_ref[0]):
+        called = graph._label(of_ref)
+    to = Derivation(format, called, wrt, tensors)
+    if called != of:
+        to.say("the output ", to.name(of), " is ", to.name(called), ":")
     if of_ref == wrt_ref:
         to.equate([to.derivative(wrt), to.number(1)])
     elif not between.on_path:
         to.say(Math(f"{to.derivative(wrt)} = 0"), ": ", *_why_not(graph, of_ref, wrt_ref, to))
     elif is_scalar:
         _explain_scalar(between, to)
-        _say_what_is_what(graph, to)
+        _say_what_is_what(between, to)
     else:
-        matrix_form(between, to)
-        _say_what_is_what(graph, to)
+        matrix_form(between, to, of)
+        _say_what_is_what(between, to)
     return str(to)
 
 
-def _found(graph: Graph, name: str) -> Ref:
-    if name in graph.output_refs:
+def _found(graph: Graph, name: str, is_leaf_first: bool = False) -> Ref:
+    """What has a name: an output, or else a node. Of a graph of gradients both may have it."""
+    nodes = [node for node in graph.nodes if node.label == name and node.kind != "constant"]
+    if name in graph.output_refs and not (is_leaf_first and nodes and not nodes[0].op):
         return graph.output_refs[name]
-    for node in graph.nodes:
-        if node.label == name and node.kind != "constant":
-            return node.id, 0
+    if nodes:
+        return nodes[0].id, 0
     labels = [node.label for node in graph.nodes if node.kind != "constant"]
     known = list(dict.fromkeys([*graph.output_refs, *labels]))
-    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    if len(known) > _NAMES:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, known, 3)
+        known = [*near, *(other for other in known if other not in near)]
+    more = f" and {len(known) - _NAMES} more" if len(known) > _NAMES else ""
     raise ValueError(
         f"explain: the name {name!r}; it must be that of an output or a node of the graph; there "
-        f"are {', '.join(known[:20])}{more}"
+        f"are {', '.join(map(printable, known[:_NAMES]))}{more}"
     )
 
 
@@ -75,18 +92,30 @@ def _why_not(graph: Graph, of: Ref, wrt: Ref, to: Derivation) -> tuple[str, ...]
     return "no operation between ", names[1], " and ", names[0], " lets a gradient pass"
 
 
-def _say_what_is_what(graph: Graph, to: Derivation) -> None:
-    """Adds what the nodes are that nobody named and that were mentioned."""
+def _say_what_is_what(between: Between, to: Derivation) -> None:
+    """Adds what the nodes are that nobody named and that were mentioned; last, the remarks."""
+
+    def meaning(node: GraphNode) -> Expression:
+        formula: Expression = graph._expression(node.id)
+        if not any(between.shapes.get(label) for label in labels_in(formula)):
+            return formula  # as the user wrote it
+        return between.simplified(between.written_out(formula, {}))
+
+    graph = between.graph
     by_label = {node.label: node for node in graph.nodes if node.op and not node.name}
     said: set[str] = set()
-    while len(said) < _MEANINGS:
+    while True:
         label = next((seen for seen in to.notation.seen if seen in by_label.keys() - said), None)
         if label is None:
-            return
+            break
+        if len(said) == _MEANINGS:
+            to.say("and so on; formula(name) writes any node")
+            break
         if not said:
             to.say("where")
         said.add(label)
-        to.equate([to.name(label), to.formula(graph._expression(by_label[label].id))])
+        to.equate([to.name(label), to.formula(meaning(by_label[label]))])
+    to.say_remarks()
 
 
 # ---- scalars ----
@@ -102,10 +131,8 @@ def _explain_scalar(between: Between, to: Derivation) -> None:
         to.equate([to.derivative(to.wrt), *_along(between, paths[0], to, has_run)])
     else:
         to.say(to.derivative(to.wrt), f" is the sum over {len(paths)} paths:")
-        leads = [_nodes_of(between, path, to) for path in paths]
-        for i, (path, lead) in enumerate(zip(paths, leads, strict=True)):
-            again = f" ({leads[:i].count(lead) + 1})" if leads.count(lead) > 1 else ""
-            to.equate(_along(between, path, to, has_run), Math(lead + again))
+        for path in paths:
+            to.equate(_along(between, path, to, has_run, True), _nodes_of(between, path, to))
         if has_run:
             values = [_product(path) for path in paths]
             total = to.number(sum(values))
@@ -119,11 +146,18 @@ def _explain_scalar(between: Between, to: Derivation) -> None:
             to.equate([to.derivative(to.wrt), _sum(factors, to)])
 
 
-def _along(between: Between, path: list[Edge], to: Derivation, has_run: bool) -> list[Math]:
-    """The sides of the equation for one path: names, symbols, numbers, result."""
+def _along(
+    between: Between, path: list[Edge], to: Derivation, has_run: bool, is_one_of_many: bool = False
+) -> list[Math]:
+    """The sides of the equation for one path: names, symbols, numbers, result.
+
+    Of many paths, the factors are partial derivatives, written with another d than the total.
+    """
     symbols = [factor.symbols() for edge in path for factor in edge.factors]
     names: list[Expression] = [
-        gradient_of(_called(between, edge.user, to), _called(between, edge.used, to))
+        gradient_of(
+            _called(between, edge.user, to), _called(between, edge.used, to), is_one_of_many
+        )
         for edge in path
     ]
     sides = [to.product(names)] if len(path) > 1 else []

@@ -8,9 +8,11 @@ from the op table; LaTeX needs amsmath, which MathJax and KaTeX have.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from chainrule import _C
 from chainrule.graphs.latex_names import latex_name, latex_number
+from chainrule.graphs.numbers import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 LEAVES = ("label", "number", "upstream")
 LOOSEST, TIGHTEST = 0, 9
 _COMPARISONS = 2  # they and what binds looser do not chain
+_NO_END = str(2**63 - 1)  # of a slice to the end
 _ATOM = re.compile(r"(d[\w.]+/d)?[\w.]+(\([\d, ]*\))?(\[\d+\])?'*")
 
 
@@ -72,13 +75,14 @@ class Text:
 
     def number(self, digits: str) -> tuple[str, float]:
         """A number; a negative one binds like any sum, so that it is never a bare operand."""
-        if "N" in digits and digits != "N":  # a size such as 3*N
+        if not digits[-1:].isdigit() and "*" in digits:  # a size such as 3*N
             return digits, LOOSEST
         return digits, _C._op_facts("add")[1] if digits.startswith("-") else TIGHTEST
 
     def label(self, name: str) -> tuple[str, float]:
         """What a node is called."""
-        return name, TIGHTEST if _ATOM.fullmatch(name) else LOOSEST
+        name = printable(name)
+        return name, TIGHTEST if is_atom(name) else LOOSEST
 
     def prefix(self, operator: str, argument: str) -> str:
         """An operator before what it is applied to."""
@@ -91,9 +95,56 @@ class Text:
     def call(self, op: str, attributes: dict[str, Any], arguments: list[Expression]) -> str:
         """A function of its arguments."""
         words = [self(argument) for argument in arguments]
-        return f"{op}({', '.join(words + [f'{k}={v}' for k, v in shown(attributes).items()])})"
+        return f"{op}({', '.join(words + [f'{k}={v}' for k, v in shown(op, attributes).items()])})"
 
     # ---- what neither writes as a call ----
+
+    def write_slice(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """Some of the elements."""
+        return self(x, TIGHTEST) + self.place(**attributes), TIGHTEST
+
+    write_select = write_slice
+
+    def write_index(self, _: dict[str, Any], x: Expression, *at: Expression) -> tuple[str, float]:
+        """The elements at some places."""
+        return f"{self(x, TIGHTEST)}[{', '.join(map(self, at))}]", TIGHTEST
+
+    write_embedding = write_index
+
+    def write_place(self, attributes: dict[str, Any]) -> tuple[str, float]:
+        """Where a slice lies."""
+        return self.place(**attributes), TIGHTEST
+
+    def place(self, dim: int, **attributes: int) -> str:
+        """Where a slice lies, as Python writes it: "[:, 1:3]"."""
+        if "index" in attributes:
+            text = str(attributes["index"])
+        else:
+            start, stop, step = (str(attributes[name]) for name in ("start", "stop", "step"))
+            text = f"{start if start != '0' else ''}:{stop if stop != _NO_END else ''}"
+            text += f":{step}" if step != "1" else ""
+        before = ":, " * dim if dim >= 0 else "..., "
+        return f"[{before}{text}{', :' * (-dim - 1)}]"
+
+    def write_called(self, attributes: dict[str, Any], *x: Expression) -> tuple[str, float]:
+        """A function that is no op."""
+        return self.call(attributes["name"], {}, list(x)), TIGHTEST
+
+    def write_iverson(self, _: dict[str, Any], condition: Expression) -> tuple[str, float]:
+        """1 where something holds, else 0."""
+        return f"[{self(condition)}]", TIGHTEST
+
+    def write_repeat(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """The same along more dims."""
+        return self.call("repeat", {"dim": attributes["dim"]}, [x]), TIGHTEST
+
+    def write_ones(self, attributes: dict[str, Any]) -> tuple[str, float]:
+        """A tensor of ones."""
+        return f"ones{shape_text(attributes['shape'])}", TIGHTEST
+
+    def write_as(self, _: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """The same as a column."""
+        return self.write(*without_squares(x))
 
     def write_permute(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float] | None:
         """The transpose of matrices, if it is one."""
@@ -156,7 +207,7 @@ class Latex(Text):
         """A function of its arguments, with its attributes below."""
         below = ", ".join(
             f"{latex_name(name)}={latex_number(str(value))}" if name != "dim" else numbers(value)
-            for name, value in shown(attributes).items()
+            for name, value in shown(op, attributes).items()
         )
         words = ", ".join(self(argument) for argument in arguments)
         return self.function(op) + (f"_{{{below}}}" if below else "") + self.parenthesized(words)
@@ -166,6 +217,19 @@ class Latex(Text):
         if op in self._FUNCTIONS:
             return self._FUNCTIONS[op] or rf"\{op}"
         return rf"\operatorname{{{op}}}".replace("_", r"\_")
+
+    def place(self, dim: int, **attributes: int) -> str:
+        """Where a slice lies."""
+        return super().place(dim, **attributes).replace(":", "{:}").replace("...", r"\ldots")
+
+    def write_iverson(self, _: dict[str, Any], condition: Expression) -> tuple[str, float]:
+        """1 where something holds, else 0."""
+        return rf"\left[{self(condition)}\right]", TIGHTEST
+
+    def write_ones(self, attributes: dict[str, Any]) -> tuple[str, float]:
+        """A tensor of ones."""
+        sizes = r" \times ".join(map(str, attributes["shape"]))
+        return rf"\mathbf{{1}}_{{{sizes}}}", TIGHTEST
 
     def write_div(self, _: dict[str, Any], a: Expression, b: Expression) -> tuple[str, float]:
         """A fraction."""
@@ -223,16 +287,23 @@ def as_latex(expression: Expression | None) -> str:
     return Latex()(expression) if expression else ""
 
 
+def is_atom(text: str) -> bool:
+    """Is this one word, which never needs parentheses?"""
+    return _ATOM.fullmatch(text) is not None
+
+
 def derivative_name(of: str, by: str) -> str:
     """Returns what a derivative is called, "dL/dw2"; what is no plain name is in parentheses."""
     text = Text()
     return f"d{text(('label', of), TIGHTEST)}/d{text(('label', by), TIGHTEST)}"
 
 
-def substituted(expression: Expression, by: dict[str, Expression]) -> Expression:
-    """Returns a formula in which some labels, those in `by`, are formulas."""
+def substituted(expression: Expression, by: dict[Any, Expression]) -> Expression:
+    """Returns a formula in which some labels, those in `by`, are formulas; whole leaves may be."""
     if expression[0] == "label":
         return by.get(expression[1], expression)
+    if expression[0] == "number":
+        return by.get(expression, expression)
     if expression[0] in LEAVES:
         return expression
     return (*expression[:2], *(substituted(argument, by) for argument in expression[2:]))
@@ -263,10 +334,32 @@ def is_transpose(dims: tuple[int, ...]) -> bool:
     return n >= 2 and tuple(dims) == (*range(n - 2), n - 1, n - 2)
 
 
-def shown(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The attributes that say something: no empty list of dims, no option that is off."""
-    names = {k: getattr(v, "name", v) for k, v in attributes.items()}
-    return {k: v for k, v in names.items() if v is not False and v != ()}
+def shown(op: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes that say something: none that are always so, no empty list of dims."""
+    usual = _defaults(op) if attributes else {}
+    return {
+        name: _plainly(name, value)
+        for name, value in attributes.items()
+        if value is not False and value != () and (name == "dim" or str(value) != usual.get(name))
+    }
+
+
+def _plainly(name: str, value: Any) -> Any:
+    """A dtype by its name, one dim as an int."""
+    is_one = name == "dim" and isinstance(value, tuple) and len(value) == 1
+    return value[0] if is_one else getattr(value, "name", value)
+
+
+@cache
+def _defaults(op: str) -> dict[str, str]:
+    """As text: a size that is not known yet cannot be compared with a number."""
+    found = _C._op_defaults(op) if op in _C.op_names() else {}
+    return {name: str(value) for name, value in found.items()}
+
+
+def shape_text(shape: tuple[Any, ...]) -> str:
+    """A shape as Python writes it; a size that is not known yet is a letter."""
+    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
 def numbers(value: object) -> str:

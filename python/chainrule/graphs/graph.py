@@ -12,6 +12,7 @@ from chainrule.drawing.drawable import Drawable
 from chainrule.graphs import reading
 from chainrule.graphs.names import ModuleNamer, module_names, named_tensors
 from chainrule.graphs.nodes import GraphNode
+from chainrule.graphs.numbers import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ class Graph(Drawable, _C.Graph):
         self._variables: dict[str, object] = {}  # by name, where the block ended
         self._nodes_read: tuple[GraphNode, ...] | None = None
         self._lines_before = False
-        self._steps_begun = 0
 
     # ---- assembling ----
 
@@ -271,8 +271,9 @@ class Graph(Drawable, _C.Graph):
     def __repr__(self) -> str:
         if not self.output_refs:
             return f"<Graph with inputs {list(self._placeholders)}, not assembled yet>"
-        inputs = [node.label for node in self.nodes if node.kind == "input"]
-        return f"<Graph of {len(self)} nodes: {', '.join(inputs)} -> {', '.join(self.output_refs)}>"
+        inputs = [printable(node.label) for node in self.nodes if node.kind == "input"]
+        outputs = map(printable, self.output_refs)
+        return f"<Graph of {len(self)} nodes: {', '.join(inputs)} -> {', '.join(outputs)}>"
 
     # ---- files ----
 

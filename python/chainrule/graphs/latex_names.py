@@ -51,6 +51,8 @@ def latex_number(digits: str) -> str:
     sign, digits = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
     if digits in ("inf", "nan"):
         return sign + {"inf": r"\infty", "nan": r"\text{NaN}"}[digits]
+    if size := re.fullmatch(r"(?:([\d.]+)\*)?([A-Za-z])", digits):  # of a batch, say
+        return sign + (rf"{size[1]} \cdot {size[2]}" if size[1] else size[2])
     if not re.match(r"[\d.]", digits):
         return rf"{sign}\text{{{latex_text(digits)}}}"
     mantissa, has_power, power = digits.partition("e")

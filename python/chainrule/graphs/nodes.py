@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from chainrule.graphs.numbers import printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -77,4 +79,4 @@ class GraphNode:
 
     def __repr__(self) -> str:
         what = f"{self.op} of {', '.join(map(str, self.inputs))}" if self.op else self.kind
-        return f"<node {self.id} {self.label}: {what}, {self.shape()}>"
+        return f"<node {self.id} {printable(self.label)}: {what}, {self.shape()}>"

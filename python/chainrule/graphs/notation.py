@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chainrule import _C
 from chainrule.graphs.expressions import (
     LEAVES,
     LOOSEST,
@@ -10,24 +11,48 @@ from chainrule.graphs.expressions import (
     Text,
     is_transpose,
     labels_in,
+    shape_text,
 )
-from chainrule.graphs.latex_names import latex_name
+from chainrule.graphs.latex_names import latex_number
+from chainrule.graphs.numbers import number_text, short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from chainrule._C import Tensor
     from chainrule.graphs.expressions import Expression
 
 SUM, PRODUCT = 5, 6  # how tightly + and * bind, as in the op table
 BY_ELEMENT = 5.5  # a product by element: W2^T gy ⊙ f'(a), but (gy ⊙ f'(a)) x^T
 
 # Beside the ops there are in a derivation, as formulas:
-# ("gradient", {"of", "by"})       d(of)/d(by)
+# ("gradient", {"of", "by", "is_partial"})  d(of)/d(by)
 # ("prime", {"op"}, x)             the derivative of a function of one variable, at x
 # ("sum_over", {"dim"}, x)         the sum over dims that were broadcast
-# ("rule", {"op", "name"}, gy)     the rule of an op that is too long to be written out
+# and those that blackboard.py lists.
+
+_MEANINGS = {
+    "iverson": ("[c]", "1 where c holds, 0 elsewhere"),
+    "scatter": (
+        "scatter(g, i)",
+        "each element of g, added into zeros at the place i from where it was taken",
+    ),
+    "rows": ("rows(a)", "a with all dims but the last as one"),
+    "repeat": ("repeat(a)", "a repeated along the dims that are named"),
+    "onehot": ("onehot(t)", "1 at the position that t says, 0 elsewhere"),
+    "causal": ("causal(s)", "s with -inf where a key comes after its query"),
+    "correlate": (
+        "correlate(x, g)",
+        "for each weight the sum, over all windows, of g there times the element of x that it met",
+    ),
+    "conv_transpose2d": (
+        "conv_transpose2d(g, w)",
+        "g of each window times the kernel w, added up where windows overlap",
+    ),
+}
+"""What the functions mean that are no ops."""
 
 
 class Notation(Text):
@@ -42,7 +67,7 @@ class Notation(Text):
 
     def __init__(self, tensors: Iterable[str] = ()) -> None:
         self._tensors = set(tensors)
-        self.has_rules = False
+        self._functions: set[str] = set()  # that are no ops, and were written
         self.seen: dict[str, None] = {}  # the labels written so far, in order
 
     def add_tensor(self, label: str) -> None:
@@ -54,9 +79,19 @@ class Notation(Text):
         self.seen[name] = None
         return super().label(name)
 
-    def derivative(self, of: str, by: str) -> str:
+    def derivative(self, of: str, by: str, is_partial: bool = False) -> str:
         """The name of a derivative."""
-        return f"d{self(('label', of), TIGHTEST)}/d{self(('label', by), TIGHTEST)}"
+        d = "∂" if is_partial else "d"
+        return f"{d}{self(('label', of), TIGHTEST)}/{d}{self(('label', by), TIGHTEST)}"
+
+    def glossary(self) -> list[tuple[str, str]]:
+        """The functions that were written and are no ops, with what they mean."""
+        found = [_MEANINGS[name] for name in _MEANINGS if name in self._functions]
+        return [(self.function_name(text), meaning) for text, meaning in found]
+
+    def function_name(self, text: str) -> str:
+        """How a function is written in the glossary."""
+        return text
 
     def path(self, labels: list[str]) -> str:
         """The nodes of a path."""
@@ -79,6 +114,10 @@ class Notation(Text):
             words.append(self.parenthesized(word) if is_loose else word)
         return (self.dot if is_numbers else f" {self.dot.strip()} ").join(words)
 
+    def tensor(self, value: Tensor) -> str:
+        """A small tensor in numbers."""
+        return short(value)
+
     def is_tensor(self, x: Expression) -> bool:
         """Has the value of a formula any dims?"""
         if x[0] in LEAVES:
@@ -90,38 +129,68 @@ class Notation(Text):
             return bool(attributes["shape"] != ())
         if x[0] in ("sum", "mean") and not attributes["keepdim"] and attributes["dim"] == ():
             return False
-        return x[0] in ("sum_over", "rule") or any(map(self.is_tensor, x[2:]))
+        return x[0] == "sum_over" or any(map(self.is_tensor, x[2:]))
 
     # ---- ops ----
 
     def write(self, op: str, *rest: Any) -> tuple[str, float]:
         """Returns the text of one formula and how tightly it binds."""
         if op == "gradient":
-            return self.derivative(**rest[0]), TIGHTEST
+            return self.derivative(**rest[0]), TIGHTEST - 1
         if op == "prime":
             return self.prime(**rest[0]) + self.parenthesized(self(rest[1])), TIGHTEST
-        if op == "rule":
-            self.has_rules = True
-            return self.rule(gy=rest[1], **rest[0]), TIGHTEST
         return super().write(op, *rest)
 
     def prime(self, op: str) -> str:
         """The name of a derivative of a function of one variable."""
         return f"{op}'"
 
-    def rule(self, op: str, name: str, gy: Expression) -> str:
-        """A rule that is too long to be written out."""
-        return f"backward_{op}[{name}]({self(gy)})"
-
     def write_mul(self, _: dict[str, Any], a: Expression, b: Expression) -> tuple[str, float]:
         """A product: with a dot, or by element, or of a number and what stands in parentheses."""
+        while b[0] == "as":
+            b = b[2]
         if a == ("number", "-1"):
             return self.write("neg", {}, b)
         if self.is_tensor(a) and self.is_tensor(b):
             return self(a, BY_ELEMENT) + self.by_element + self(b, BY_ELEMENT), BY_ELEMENT
-        left, right = self(a, PRODUCT), self(b, PRODUCT if b[0] == "mul" else PRODUCT + 1)
+        left, right = (
+            self(a, PRODUCT),
+            self(b, PRODUCT if b[0] in ("mul", "matmul") else PRODUCT + 1),
+        )
+        if a[0] == "div" and a[2][0] == a[3][0] == "number":  # a fraction, that ends where it ends
+            return f"{self.fraction(a)} {self.dot.strip()} {right}", PRODUCT
+        if right.startswith("-"):
+            right = self.parenthesized(right)
         is_near = a[0] == "number" and labels_in(b) and right.startswith(("(", r"\left("))
         return left + ("" if is_near else self.dot) + right, PRODUCT
+
+    def fraction(self, x: Expression) -> str:
+        """A fraction of numbers."""
+        return f"{self(x[2])}/{self(x[3], PRODUCT + 1)}"
+
+    def sides(self, infix: str, binds: float) -> tuple[float, float]:
+        """Returns how tightly both sides of an operator must bind."""
+        return (SUM, BY_ELEMENT) if infix in "+-" else super().sides(infix, binds)
+
+    def write_add(
+        self, _: dict[str, Any], a: Expression, b: Expression
+    ) -> tuple[str, float] | None:
+        """A sum; one on the right needs no parentheses."""
+        right = self(b, SUM)
+        text = self.parenthesized(right) if right.startswith("-") else right
+        return f"{self(a, SUM)} + {text}", SUM
+
+    def write_linear(
+        self, _: dict[str, Any], x: Expression, weight: Expression, *bias: Expression
+    ) -> tuple[str, float]:
+        """X W^T + b."""
+        product: Expression = ("matmul", {}, x, ("permute", {"dims": (1, 0)}, weight))
+        return self.write("add", {}, product, *bias) if bias else self.write(*product)
+
+    def write_neg(self, _: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """The negative of a product, which needs no parentheses."""
+        text = self(x, BY_ELEMENT)
+        return "-" + (self.parenthesized(text) if text.startswith("-") else text), SUM
 
     def write_matmul(self, _: dict[str, Any], a: Expression, b: Expression) -> tuple[str, float]:
         """A product of matrices: side by side."""
@@ -139,31 +208,42 @@ class Notation(Text):
 
     def write_sum(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float]:
         """A sum over all dims, or some."""
-        return self.summed(",".join(map(str, attributes["dim"])), x), TIGHTEST
+        return self.over_dims("sum", attributes["dim"], x), TIGHTEST
 
     write_sum_over = write_sum
 
-    def summed(self, dims: str, x: Expression) -> str:
-        """A sum over dims."""
-        return f"sum{'_' if dims else ''}{dims}{self.parenthesized(self(x))}"
+    def write_mean(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """A mean over all dims, or some."""
+        return self.over_dims("mean", attributes["dim"], x), TIGHTEST
 
-    def write_expand(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float] | None:
-        """One number in all places: a product with ones."""
-        inner = x
-        if x[0] == "reshape" and not self.is_tensor(x[2]):
-            inner = x[2]
-        elif x[0] == "div" and x[2][0] == "reshape" and not self.is_tensor(x[2][2]):
-            inner = ("div", {}, x[2][2], x[3])
-        if self.is_tensor(inner):
-            return None
-        ones = self.ones(attributes["shape"])
-        if inner == ("number", "1"):
-            return ones, TIGHTEST
-        return f"{self(inner, PRODUCT)}{self.dot}{ones}", PRODUCT
+    def over_dims(self, function: str, dims: tuple[int, ...], x: Expression) -> str:
+        """A function over dims."""
+        below = ",".join(map(str, dims))
+        return f"{function}{'_' if below else ''}{below}{self.parenthesized(self(x))}"
 
-    def ones(self, shape: tuple[int, ...]) -> str:
-        """A tensor of ones."""
-        return f"ones{shape}"
+    def write_repeat(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """The same along more dims."""
+        self._functions.add("repeat")
+        return self.over_dims("repeat", attributes["dim"], x), TIGHTEST
+
+    def write_called(self, attributes: dict[str, Any], *x: Expression) -> tuple[str, float]:
+        """A function that is no op."""
+        self._functions.add(attributes["name"])
+        return super().write_called(attributes, *x)
+
+    def write_iverson(self, attributes: dict[str, Any], condition: Expression) -> tuple[str, float]:
+        """1 where something holds, else 0."""
+        self._functions.add("iverson")
+        return super().write_iverson(attributes, condition)
+
+    def write_eq(self, _: dict[str, Any], a: Expression, b: Expression) -> tuple[str, float]:
+        """Are both equal?"""
+        binds = _C._op_facts("eq")[1]
+        return f"{self(a, binds + 1)} = {self(b, binds + 1)}", binds
+
+    def write_reshape(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """The same elements in another shape."""
+        return f"reshape({self(x)}, {shape_text(attributes['shape'])})", TIGHTEST
 
 
 class LatexNotation(Notation, Latex):
@@ -171,18 +251,24 @@ class LatexNotation(Notation, Latex):
 
     dot, by_element, to = r" \cdot ", r" \odot ", r" \to "
 
-    def derivative(self, of: str, by: str) -> str:
+    def derivative(self, of: str, by: str, is_partial: bool = False) -> str:
         """The name of a derivative."""
-        return rf"\frac{{d{self(('label', of), TIGHTEST)}}}{{d{self(('label', by), TIGHTEST)}}}"
+        d = r"\partial " if is_partial else "d"
+        return rf"\frac{{{d}{self(('label', of), TIGHTEST)}}}{{{d}{self(('label', by), TIGHTEST)}}}"
+
+    def function_name(self, text: str) -> str:
+        """How a function is written in the glossary."""
+        name, bracket, rest = text.partition("(")
+        return rf"{self.function(name)}({rest}" if bracket else text
 
     def prime(self, op: str) -> str:
         """The name of a derivative of a function of one variable."""
         return f"{self.function(op)}'"
 
-    def rule(self, op: str, name: str, gy: Expression) -> str:
-        """A rule that is too long to be written out."""
-        words = rf"\operatorname{{backward}}_{{{latex_name(op)}, {latex_name(name)}}}"
-        return words + self.parenthesized(self(gy))
+    def write_reshape(self, attributes: dict[str, Any], x: Expression) -> tuple[str, float]:
+        """The same elements in another shape."""
+        shape = shape_text(attributes["shape"])
+        return rf"\operatorname{{reshape}}\left({self(x)}, {shape}\right)", TIGHTEST
 
     def write_matmul(self, _: dict[str, Any], a: Expression, b: Expression) -> tuple[str, float]:
         """A product of matrices: side by side."""
@@ -198,12 +284,20 @@ class LatexNotation(Notation, Latex):
         """The transpose of matrices, if it is one."""
         return Latex.write_permute(self, attributes, x)
 
-    def summed(self, dims: str, x: Expression) -> str:
-        """A sum over dims."""
-        below = rf"_{{\text{{dim }}{dims}}}" if dims else ""
-        return rf"\operatorname{{sum}}{below}{self.parenthesized(self(x))}"
+    def fraction(self, x: Expression) -> str:
+        """A fraction of numbers."""
+        return self(x)
 
-    def ones(self, shape: tuple[int, ...]) -> str:
-        """A tensor of ones."""
-        sizes = r" \times ".join(map(str, shape))
-        return rf"\mathbf{{1}}_{{{sizes}}}"
+    def tensor(self, value: Tensor) -> str:
+        """A small tensor in numbers: a vector is a column."""
+        if value.ndim not in (1, 2):
+            return short(value)
+        rows = value.reshape(len(value), -1).tolist()
+        lines = [" & ".join(latex_number(number_text(x)) for x in row) for row in rows]
+        body = r" \\ ".join(lines)
+        return rf"\begin{{bmatrix}} {body} \end{{bmatrix}}"
+
+    def over_dims(self, function: str, dims: tuple[int, ...], x: Expression) -> str:
+        """A function over dims."""
+        below = rf"_{{\text{{dim }}{','.join(map(str, dims))}}}" if dims else ""
+        return rf"\operatorname{{{function}}}{below}{self.parenthesized(self(x))}"

@@ -1,4 +1,4 @@
-"""Values of nodes as short text, as data for JSON, and as numbers in a formula."""
+"""Names and values of nodes as short text, values as data for JSON, and as numbers in a formula."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from chainrule._C import Tensor
     from chainrule.graphs.expressions import Expression
 
-_SHOWN = 6
+NO_OUTPUTS = "a graph without outputs; say outputs(L=...) first"
+SHOWN = 6
+"""Of so many elements a value is written in full."""
 _LISTED = 1000
 
 
@@ -23,7 +25,7 @@ def short(value: Tensor) -> str:
         >>> short(cr.tensor(2 / 3)), short(cr.tensor([1., 2.])), short(cr.arange(10.))
         ('0.666667', '[1, 2]', 'shape (10,), from 0 to 9')
     """
-    if value.numel() > _SHOWN:
+    if value.numel() > SHOWN:
         values = value.detach()
         low, high = (number_text(found.item()) for found in (values.min(), values.max()))
         return f"shape {value.shape}, from {low} to {high}"
@@ -34,6 +36,17 @@ def _list_text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_list_text, value))}]"
     return number_text(value)
+
+
+def printable(name: str) -> str:
+    r"""Returns a name without characters that a terminal would obey, such as line ends.
+
+    Example:
+        >>> from chainrule.graphs.numbers import printable
+        >>> print(printable("w\x1b[31m"))
+        w\x1b[31m
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
 def number_text(value: float) -> str:

@@ -41,7 +41,9 @@ def local_derivative(self: Graph, node: GraphNode | str, k: int = 0) -> str:
 
     Returns:
         The partial derivative, of an elementwise op; of another the rule that takes the gradient
-        gy of the result to that of the input, "gy @ b.mT". "" where no gradient passes.
+        gy of the result to that of the input, "gy @ b.mT", as one writes it on a blackboard, with
+        the meaning of names that are new: "gy / n * (softmax(z, dim=1) - onehot(t)), where n is
+        the number of rows". "" where no gradient passes.
 
     Raises:
         KeyError: There is no node of that name.
@@ -52,7 +54,10 @@ def local_derivative(self: Graph, node: GraphNode | str, k: int = 0) -> str:
         >>> g.outputs(L=r ** 2).local_derivative("L")
         '2 * r'
     """
-    return as_text(self._derivative(_node_of(self, node).id, k))
+    from chainrule.graphs.textbook import gradient_of_input
+
+    found = gradient_of_input(self, _node_of(self, node), k)
+    return "" if found is None else str(found)
 
 
 def forward_steps(self: Graph, /, **feeds: Any) -> Iterator[steps.ForwardStep]:
@@ -132,10 +137,13 @@ def explain(self: Graph, of: str, wrt: str, format: str = "text") -> str:
     Returns:
         Of scalars the chain of partial derivatives along every path from `wrt` to `of`, with the
         numbers if the graph has run, and their sum; node by node where there are very many paths.
-        Of tensors the matrix form, from the output inwards, with shapes. A node that nobody named
-        and that is used once is written out inside the node that uses it.
+        Of several paths the factors are partial derivatives, written with ∂. Of tensors the matrix
+        form, from the output inwards, with shapes; a vector is a column, ⊙ multiplies element by
+        element; a gradient of a single number that has few elements is followed by them. A node
+        that nobody named and that is used once is written out inside the node that uses it.
 
     Raises:
+        RuntimeError: The graph has no outputs yet.
         ValueError: There is no such output or node, or no such format.
 
     Example:

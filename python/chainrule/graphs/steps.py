@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from chainrule import _C
 from chainrule.grad_mode import enable_grad
-from chainrule.graphs.expressions import as_text, derivative_name, substituted
-from chainrule.graphs.numbers import as_data, number_expression, short
+from chainrule.graphs.expressions import as_text, derivative_name, is_atom, substituted
+from chainrule.graphs.numbers import as_data, number_expression, printable, short
+from chainrule.graphs.textbook import gradient_of_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _SMALL = 100
 """Local derivatives have numbers where the result has at most so many elements."""
-_LONG = 120
+_LONG = 300
 """A rule of more characters is not printed; `local_derivative` has it."""
 
 
@@ -77,7 +78,12 @@ class ForwardStep:
         }
 
     def __str__(self) -> str:
-        parts = [self.name, self.formula, self._numbers, ", ".join(map(short, self.values))]
+        parts = [
+            printable(self.name),
+            self.formula,
+            self._numbers,
+            ", ".join(map(short, self.values)),
+        ]
         return " = ".join(part for part in parts if part)
 
     def __repr__(self) -> str:
@@ -98,12 +104,14 @@ class Contribution:
             once; else None.
     """
 
-    __slots__ = ("local_derivative", "local_value", "name", "ref", "sum", "value")
+    __slots__ = ("_rule", "local_derivative", "local_value", "name", "ref", "sum", "value")
 
     def __init__(self, graph: Graph, node: GraphNode, k: int, value: Tensor) -> None:
         self.ref: Ref = node.inputs[k]
         self.name = graph._label(self.ref)
-        self.local_derivative = graph.local_derivative(node, k)
+        rule = gradient_of_input(graph, node, k)
+        self.local_derivative = str(rule or "")
+        self._rule = (as_text(rule.formula), rule.meanings()) if rule else ("", "")
         self.local_value = local_value(graph, node, k)
         self.value = value
         self.sum: Tensor | None = None
@@ -120,7 +128,7 @@ class Contribution:
         }
 
     def __repr__(self) -> str:
-        return f"<Contribution to {self.name}: {short(self.value)}>"
+        return f"<Contribution to {printable(self.name)}: {short(self.value)}>"
 
 
 class BackwardStep:
@@ -167,20 +175,22 @@ class BackwardStep:
 
     def __str__(self) -> str:
         gy = derivative_name(self.of, self.name)
-        lines = [f"{gy} = {short(self.upstream)}, {self.name} = {self.formula}"]
+        lines = [f"{gy} = {short(self.upstream)}, {printable(self.name)} = {self.formula}"]
         for to in self.contributions:
-            text = f"    to {to.name}: {self._product(to)} = {short(to.value)}"
+            text = f"    to {printable(to.name)}: {self._product(to)} = {short(to.value)}"
             if to.sum is not None:
                 text += f", in sum {short(to.sum)}"
+            if len(to.local_derivative) <= _LONG:
+                text += to._rule[1]
             lines.append(text)
         return "\n".join(lines)
 
     def _product(self, to: Contribution) -> str:
         if to.local_value is None:
             is_short = 0 < len(to.local_derivative) <= _LONG
-            return to.local_derivative if is_short else f"the rule of {self.op}"
+            return to._rule[0] if is_short else f"the rule of {self.op}"
         upstream, local = short(self.upstream), short(to.local_value)
-        words = to.local_derivative if to.local_derivative.isalnum() else f"({to.local_derivative})"
+        words = to.local_derivative if is_atom(to.local_derivative) else f"({to.local_derivative})"
         symbols = f"{derivative_name(self.of, self.name)} * {words}"
         if self.upstream.ndim or to.local_value.ndim:
             return symbols
@@ -233,36 +243,47 @@ def backward_steps(graph: Graph, of: str | None, gradient: Any) -> Iterator[Back
         yield step
 
 
-def local_value(graph: Graph, node: GraphNode, k: int) -> Tensor | None:
+def local_value(graph: Graph, node: GraphNode, k: int, *, of_any_op: bool = False) -> Tensor | None:
     """The derivative of an elementwise op at the values of the graph, by its rule with gradient 1.
+
+    Args:
+        graph: A graph.
+        node: One of its nodes.
+        k: The place of the input.
+        of_any_op: Other ops, too, from one number to another.
 
     Returns:
         It has the shape of the node's result. None for other ops, for large results and where the
         graph has not run.
     """
     value = graph.value((node.id, 0))
-    if value is None or not _C._op_facts(node.op)[2] or value.numel() > _SMALL:
+    if value is None or value.numel() > _SMALL:
         return None
     inputs = [_must(graph.value(ref)).detach() for ref in node.inputs]
+    of_numbers = of_any_op and value.ndim == inputs[k].ndim == 0
+    if not (_C._op_facts(node.op)[2] or of_numbers):
+        return None
     inputs[k] = x = inputs[k].expand(value.shape).clone().requires_grad_()
     with enable_grad():
         y = getattr(_C.ops, node.op)(*inputs, **node.attributes)
+        y = y[0] if node.outputs > 1 else y
         return _C.grad(y, x, _C.ones_like(y))[0] if y.requires_grad else None
 
 
 class _Turn:
-    """A graph serves one pass of steps at a time: the one begun last."""
+    """A graph holds the values of one run: steps of one go on until another pass begins."""
 
     def __init__(self, graph: Graph, op: str) -> None:
         self._graph, self._op = graph, op
-        graph._steps_begun += 1
-        self._number = graph._steps_begun
+        self._number, _ = graph._last_pass()
 
     def check(self) -> None:
-        if self._graph._steps_begun != self._number:
+        number, begun = self._graph._last_pass()
+        if number != self._number:
+            another = f"another {begun}" if begun == self._op else begun
             raise RuntimeError(
-                f"{self._op}: another pass was begun on this graph; its buffers serve one at a "
-                "time; begin this one again"
+                f"{self._op}: {another} began on this graph before these steps ended; a graph "
+                f"holds the values of one run; begin again with {self._op}"
             )
 
 
