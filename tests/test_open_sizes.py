@@ -102,3 +102,13 @@ def test_the_values_of_many_large_sizes_are_not_all_kept():
     for n in range(1, 16):
         g.forward(x=cr.ones(n, 1_000_000))
     assert cr.memory_stats()["bytes_in_use"] - before < 300e6
+
+
+@pytest.mark.parametrize("rows", [slice(None, 2), slice(2, None), slice(-2, None)])
+def test_n_too_small_for_a_slice(rows):
+    """Whoever assembled the graph was told that there are 2 rows, and may have used it."""
+    g = assembled(lambda x: (x[rows] * x[rows].shape[0]).sum())
+    assert g.forward(x=cr.ones(4, 4))["y"].item() == 16
+    with pytest.raises(ValueError, match=r"graph: N = 1, for which slice gives shape .* larger N"):
+        g.forward(x=cr.ones(1, 4))
+    assert g.forward(x=cr.ones(4, 4))["y"].item() == 16

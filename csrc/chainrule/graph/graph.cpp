@@ -139,6 +139,17 @@ Meta at(Meta meta, int64_t n) {
   for (int64_t& size : meta.shape) size = at(size, n);
   return meta;
 }
+// A slice up to 2 has 2 rows unless N is 1. What was assembled with the 2 would no longer be right.
+void check_as_assembled(const GraphNode& node, const std::vector<Meta>& found, int64_t n) {
+  for (size_t k = 0; k < found.size(); ++k)
+    if (const Shape wanted = at(node.outputs[k], n).shape; !same(found[k].shape, wanted))
+      fail(ErrorKind::shape, "graph",
+           "N = " + std::to_string(n) + ", for which " + node.op->info->name + " gives shape " +
+               to_string(found[k].shape),
+           "the graph was assembled for shape " + to_string(wanted),
+           "run it with a larger N, or assemble it for this one");
+}
+
 // Attributes hold sizes where a shape is asked for.
 void set_size(const OpRow& op, void* attributes, int64_t n) {
   for (const FieldRow& field : op.fields) {
@@ -163,6 +174,7 @@ Graph Graph::at_size(int64_t n) const {
       set_size(*node.op, copy.attributes.data(), n);
       result.add(*node.op, copy.attributes.data(), node.inputs);  // the shape rules find the sizes again
       copy.outputs = result.nodes_.back().outputs;
+      check_as_assembled(node, copy.outputs, n);
       result.nodes_.back() = std::move(copy);
     } else {
       copy.outputs = {at(node.outputs[0], n)};
