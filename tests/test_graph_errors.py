@@ -318,3 +318,25 @@ def test_a_graph_without_ops_that_failed():
         g.backward("y")
     assert g.forward(x=3)["y"].item() == 3
     assert g.backward("y")["x"].item() == 1
+
+
+def test_a_placeholder_is_no_value():
+    with cr.Graph() as g:
+        x = g.input("x", (None, 2))
+        y = (x * 2).sum()
+    g.outputs(y=y)
+    for value in (x, x * 2):
+        with pytest.raises(RuntimeError, match="has no value yet"):
+            g.forward(x=value)
+    g.forward(x=cr.ones(3, 2))
+    with pytest.raises(RuntimeError, match="has no value yet"):
+        g.backward("y", gradient=y)
+
+
+def test_steps_of_a_run_that_is_over():
+    g = lecture()
+    steps = g.forward_steps(**LECTURE)
+    next(steps)
+    g.forward(**LECTURE)
+    with pytest.raises(RuntimeError, match="another forward took its place; begin again"):
+        list(steps)

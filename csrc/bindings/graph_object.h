@@ -53,6 +53,7 @@ class GraphObject {
   /// After a run that failed: no value is that of a run, no gradient that of a backward.
   void forget_run();
 
+  bool is_stepping = false;  ///< the last run goes a node at a time
   bool has_unknown_size = false;
   bool has_frozen = false;  ///< values that may have to be warned of: GraphNode::frozen_by
   // The keywords of the last call and the inputs they name: a loop passes the same tuple each time.

@@ -23,10 +23,11 @@ GraphObject& graph_of(PyObject* self) {
 
 // A tensor of the input's dtype, whatever the user has: a number, lists, an array.
 Tensor tensor_for(PyObject* value, const Meta& meta) {
-  if (is_tensor(value)) return share(value);
   static const py::object convert = *new py::object(py::module_::import("chainrule").attr("as_tensor"));
-  py::object dtype = owned(dtype_object(meta.dtype));
-  return convert(py::handle(value), dtype).cast<Tensor>();
+  const auto converted = [&] { return convert(py::handle(value), owned(dtype_object(meta.dtype))).cast<Tensor>(); };
+  Tensor tensor = is_tensor(value) ? share(value) : converted();
+  static_cast<void>(tensor.data());  // fails for a placeholder
+  return tensor;
 }
 
 // A Python int that a double holds exactly.
@@ -135,6 +136,7 @@ void refuse_positional(Py_ssize_t count, const char* op) {
 const Program& run(GraphObject& self, PyObject* const* values, PyObject* keywords) {
   try {
     Program& program = feed(self, values, keywords);
+    self.is_stepping = false;
     program.forward();
     return program;
   } catch (...) {
@@ -309,11 +311,15 @@ void begin_forward(py::object object, const py::dict& feeds) {
   Program& program = feed(self, values.data(), keywords.ptr());
   program.forget_results();
   program.begin_forward();
+  self.is_stepping = true;
 }
 
 void run_node(GraphObject& self, int node) {
   const GraphObject::Running running(self);
   Program& program = self.last("forward_steps");
+  if (!self.is_stepping)
+    fail(ErrorKind::graph, "forward_steps", "a node of a run that is over", "another forward took its place",
+         "begin again");
   for (Ref x : program.graph().nodes().at(static_cast<size_t>(node)).inputs)
     if (!program.value(x))
       fail(ErrorKind::graph, "forward_steps", "a node before its inputs",

@@ -42,6 +42,7 @@ std::string Program::label(int node) const { return labels_of(graph_)[static_cas
 
 void Program::feed(int node, const Tensor& value) {
   has_run_ = false;
+  static_cast<void>(value.data());  // fails for a placeholder
   const GraphNode& input = graph_.nodes()[static_cast<size_t>(node)];
   const Meta& meta = input.outputs[0];
   if (!same(value.shape(), meta.shape))
