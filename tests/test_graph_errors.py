@@ -226,6 +226,7 @@ HALF = "x\ud800"  # half of a surrogate pair is no text
         (lambda g: cr.trace(lambda a, b: a * b, 1, 2, names=["a"]), ValueError, "1 names for 2"),
         (lambda g: cr.trace(lambda a: a, 1, names=["a", "b"]), ValueError, "2 names for 1"),
         (lambda g: cr.trace(lambda a: a, 1, names=3), TypeError, "trace: names is a int"),
+        (lambda g: cr.trace(3, 1), TypeError, "trace: fn is a int"),
         (lambda g: g.input(HALF), ValueError, r"name: the name .*ud800"),
         (lambda g: g.inputs(3), TypeError, "inputs: names is a int"),
         (lambda g: g.input("q", (10**30,)), ValueError, "no tensor is so large"),

@@ -257,6 +257,9 @@ Returns:
 Raises:
     ValueError: A name is not that of an input, an input has no value, or a shape differs.
     TypeError: A dtype differs.
+    RuntimeError: A value is a placeholder.
+    RuntimeWarning: There is a new value of something, beside a mask, an index or the like that was computed when the
+        graph was taken from the tape and is not on it.
 
 Example:
     >>> with cr.Graph() as g:

@@ -98,7 +98,8 @@ def trace(fn: Callable[..., Any], *example_inputs: object, names: list[str] | No
         names: What the inputs are called; the parameters' names of `fn` if left out.
 
     Raises:
-        TypeError: `fn` returns something else.
+        TypeError: `fn` is no function, or returns something else.
+        ValueError: There are not as many names as inputs.
         RuntimeError: `fn` reads a value, as in `if x > 0`.
 
     Example:
@@ -106,6 +107,8 @@ def trace(fn: Callable[..., Any], *example_inputs: object, names: list[str] | No
         >>> cr.trace(net, cr.zeros(5, 2)).forward(input=cr.zeros(5, 2))["output"].shape
         (5, 3)
     """
+    if not callable(fn):
+        raise TypeError(f"trace: fn is a {type(fn).__name__}; it must be a function or a module")
     examples = [_C.as_tensor(example) for example in example_inputs]
     return traced(fn, [e.shape for e in examples], [e.dtype for e in examples], names)
 
