@@ -215,3 +215,14 @@ def test_a_limit_by_a_row_that_has_not_run(load: Any) -> None:
     assert limit_of(row, []) is None
     assert limit_of(row, [result(load, numpy=3)]) is None
     assert limit_of(row, [result(load, chainrule=3)]) == 1.5
+
+
+def test_every_structured_op_has_a_case() -> None:
+    """What the program itself refuses, without building it."""
+    csrc = FOLDER.parent / "csrc" / "chainrule"
+    vocabulary = (csrc / "math" / "op_list.h").read_text().split("using StructuredOps =")[1]
+    ops = re.findall(r"\bstruct (\w+)", vocabulary.split(";")[0])
+    cases = (FOLDER / "cpp" / "structured.cpp").read_text().split("std::vector<Case> cases()")[1]
+    measured = set(re.findall(r"\bmake\(\s*(?:\w+<)?(\w+)[{>]", cases))
+    assert len(ops) > 30
+    assert [op for op in ops if op not in measured] == []

@@ -3,6 +3,7 @@
 import pytest
 
 import chainrule as cr
+from chainrule.nn import functional as nn_functional
 from graphs import LECTURE, lecture
 
 
@@ -214,3 +215,120 @@ def test_one_size_may_be_left_open():
         cr.Graph().input("x", (None, None))
     with pytest.raises(TypeError, match="a sequence of ints and None"):
         cr.Graph().input("x", ("a",))
+
+
+HALF = "x\ud800"  # half of a surrogate pair is no text
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda g: cr.trace(lambda a, b: a * b, 1, 2, names=["a"]), ValueError, "1 names for 2"),
+        (lambda g: cr.trace(lambda a: a, 1, names=["a", "b"]), ValueError, "2 names for 1"),
+        (lambda g: cr.trace(lambda a: a, 1, names=3), TypeError, "trace: names is a int"),
+        (lambda g: cr.trace(3, 1), TypeError, "trace: fn is a int"),
+        (lambda g: g.input(HALF), ValueError, r"name: the name .*ud800"),
+        (lambda g: g.inputs(3), TypeError, "inputs: names is a int"),
+        (lambda g: g.input("q", (10**30,)), ValueError, "no tensor is so large"),
+        (lambda g: g.outputs(cr.ones(2)), TypeError, r"write outputs\(L=L\)"),
+        (lambda g: g.outputs(**{HALF: g.input("q")}), ValueError, "it must be text"),
+        (lambda g: g.forward(**{HALF: 1}), ValueError, "forward: the name .*ud800"),
+        (lambda g: g.backward(HALF), ValueError, "it must be text"),
+        (lambda g: g.backward("L", wrt=3), TypeError, "wrt is a int"),
+        (lambda g: g.grad("L", 3), TypeError, "grad: wrt is a int"),
+        (lambda g: g.grad("L", [3]), TypeError, "a name in wrt that is a int"),
+        (lambda g: g.grad(3, "x"), TypeError, "an output that is a int"),
+        (lambda g: g.grad("L", []), ValueError, "wrt is empty"),
+        (lambda g: g.grad("L", ["x", "x"]), ValueError, "wrt names x twice"),
+        (lambda g: g.value(3), TypeError, "value: 3; it must be the name of a node"),
+        (lambda g: g.value(("a", "b")), TypeError, "value: "),
+        (lambda g: g.gradient((10**30, 0)), TypeError, "gradient: "),
+        (lambda g: g.summary(wrt=3), TypeError, "summary: wrt is a int"),
+        (lambda g: g.save(3), TypeError, "save: path is 3"),
+        (lambda g: g.save("a\0b"), ValueError, "zero byte"),
+        (lambda g: g.save("/tmp/\ud800"), ValueError, "save: path is"),
+        (lambda g: cr.Graph.load("/tmp/\udcff"), FileNotFoundError, "No such file"),
+        (lambda g: g.draw("/nodir/x.svg"), FileNotFoundError, "draw: /nodir/x.svg: No such"),
+        (lambda g: cr.tensor(1.0, name=HALF), ValueError, "it must be text"),
+    ],
+)
+def test_one_line_says_what_is_wrong(call, error, message):
+    g = lecture()
+    g.forward(**LECTURE)
+    with pytest.raises(error, match=message) as caught:
+        call(g)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [4, None, "ab", (2.0, 4)])
+def test_summary_of_a_bad_shape(shape):
+    with pytest.raises(TypeError, match=r"input_shape is .* write \(None, 64\)"):
+        cr.nn.Linear(4, 3).summary(shape)
+
+
+def test_what_no_graph_can_be_read_from():
+    x = cr.tensor(2.0, requires_grad=True, name="x")
+    with pytest.raises(RuntimeError, match=r"graph: a leaf \(x\)"):
+        cr.graph(x)
+    with pytest.raises(RuntimeError, match="computed without recording"):
+        cr.graph(cr.tensor(2.0))
+    with pytest.raises(RuntimeError, match=r"the placeholder q; .* g.outputs"):
+        cr.graph(cr.Graph().input("q"))
+    with pytest.raises(TypeError, match="names is a int"):
+        cr.graph(x * 2, names=3)
+    with pytest.raises(ValueError, match="it must be text"):
+        cr.graph(x * 2, names={HALF: x})
+
+
+def test_a_changed_input_without_a_name_is_called_by_its_label():
+    a, w = cr.ones(2), cr.ones(2, requires_grad=True)
+    g = cr.graph((w * a).sum())
+    a.fill_(2)
+    with pytest.raises(RuntimeError, match="backward: input was changed"):
+        g.backward()
+
+
+def test_a_failed_run_leaves_no_values():
+    with cr.Graph() as g:
+        x, k = g.input("x", (3, 2)), g.input("k", (3,), cr.int64)
+        h = x * 2
+        y = nn_functional.embedding(k, h).sum()
+    g.outputs(y=y)
+    g.forward(x=cr.ones(3, 2), k=cr.tensor([0, 1, 2]))
+    g.backward("y", "x")
+    with pytest.raises(IndexError):
+        g.forward(x=cr.ones(3, 2) * 5, k=cr.tensor([0, 1, 7]))
+    assert g.value("h") is None
+    assert g.value("y") is None
+    assert g.gradient("x") is None
+    with pytest.raises(RuntimeError, match="has not run forward"):
+        g.backward("y")
+    with pytest.raises(ValueError, match="x of shape"):
+        g.forward(k=cr.tensor([0, 1, 2]), x=cr.ones(2, 2))
+    assert g.value("y") is None
+    assert g.forward(x=cr.ones(3, 2), k=cr.tensor([0, 1, 2]))["y"].item() == 12
+
+
+def test_a_graph_without_ops_that_failed():
+    with cr.Graph() as g:
+        (x,) = g.inputs("x")
+    g.outputs(y=x)
+    with pytest.raises(ValueError, match="no value for x"):
+        g.forward()
+    with pytest.raises(RuntimeError, match="has not run forward"):
+        g.backward("y")
+    assert g.forward(x=3)["y"].item() == 3
+    assert g.backward("y")["x"].item() == 1
+
+
+def test_a_placeholder_is_no_value():
+    with cr.Graph() as g:
+        x = g.input("x", (None, 2))
+        y = (x * 2).sum()
+    g.outputs(y=y)
+    for value in (x, x * 2):
+        with pytest.raises(RuntimeError, match="has no value yet"):
+            g.forward(x=value)
+    g.forward(x=cr.ones(3, 2))
+    with pytest.raises(RuntimeError, match="has no value yet"):
+        g.backward("y", gradient=y)

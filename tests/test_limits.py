@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import chainrule as cr
@@ -176,3 +178,34 @@ def test_errors_leak_nothing() -> None:
         with pytest.raises(IndexError):
             cr.ones(3)[5]
     assert _C.live_tensors() == before
+
+
+HOSTILE_HEADERS = {
+    "numbers": '{"__metadata__":[' + "0," * 5_000_000 + "0]}",
+    "keys": "{" + ",".join(f'"{i:x}":0' for i in range(900_000)) + "}",
+    "numbers for nodes": '{"__metadata__":{"chainrule.graph":"{\\"version\\":1,\\"nodes\\":['
+    + "0," * 5_000_000
+    + '0],\\"scopes\\":[],\\"outputs\\":{}}"}}',
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_HEADERS)
+def test_a_hostile_file_takes_a_few_times_its_size(kind: str, tmp_path: Path) -> None:
+    header = HOSTILE_HEADERS[kind].encode()
+    file = tmp_path / "hostile.crg"
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    out = run_python(
+        f"""
+import chainrule as cr
+def peak():
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+cr.Graph()
+before = peak()
+try:
+    cr.Graph.load({str(file)!r})
+except ValueError:
+    print(peak() - before)
+"""
+    )
+    assert len(header) < int(out) < 6 * len(header)

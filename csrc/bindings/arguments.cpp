@@ -191,7 +191,7 @@ bool Arguments::boolean(int i, bool otherwise) const {
 
 std::string Arguments::text(int i) const {
   if (!PyUnicode_Check(values_[i])) refuse(i, "it must be a str");
-  return py::handle(values_[i]).cast<std::string>();
+  return text_from(values_[i], op(), signature_.parameters[static_cast<size_t>(i)].name);
 }
 
 DType Arguments::dtype(int i) const {

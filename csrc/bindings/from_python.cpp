@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "chainrule/autograd/annotations.h"
 #include "chainrule/core/error.h"
 #include "chainrule/ops/creation.h"
 #include "chainrule/ops/functional.h"
@@ -120,6 +121,10 @@ class Nest {
     }
     const auto scalar = scalar_from(o, op_);
     if (!scalar) fail(ErrorKind::dtype, op_, "a " + type_name(o), "elements must be numbers or bools");
+    if (scalar->is_size)
+      fail(ErrorKind::graph, op_, "the size " + size_text(scalar->value.integer) + " among the elements",
+           "N is not known before the graph runs, so a list that holds it has no values yet",
+           "multiply or divide a tensor by it, or make one of it alone and stack() them");
     return scalar->value;
   }
 
@@ -185,6 +190,7 @@ Tensor tensor_from(PyObject* data, std::optional<DType> dtype, std::string_view 
   const py::handle object(data);
   if (!PyType_Check(data) && py::hasattr(object, "__array__"))
     return tensor_from(py::object(object.attr("__array__")()).ptr(), dtype, op);
+  if (is_open_size(data)) return size_literal(dtype.value_or(DType::int64), int64_from(data, op));
   if (is_sequence(data) || scalar_from(data, op)) return from_nest(data, dtype, op);
   fail(ErrorKind::dtype, op, "a " + type_name(data), "it takes numbers, lists of numbers, arrays and tensors");
 }

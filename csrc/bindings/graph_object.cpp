@@ -23,6 +23,7 @@ void GraphObject::set(Graph graph) {
   graph_ = std::move(graph);
   labels_ = labels_of(graph_);
   has_unknown_size = graph_.has_unknown_size();
+  has_frozen = std::ranges::any_of(graph_.nodes(), [](const GraphNode& node) { return !node.frozen_by.empty(); });
   nodes_.clear(), outputs_.clear(), inputs_.clear(), name_objects_.clear(), output_names_.clear(), programs_.clear();
   last_ = nullptr;
   last_keywords = {};
@@ -65,7 +66,7 @@ Ref GraphObject::find(const Names& first, const Names& then, std::string_view na
 int GraphObject::find_input(PyObject* name) const {
   for (int i : inputs_)
     if (name_object(i) == name) return i;
-  const std::string text = py::handle(name).cast<std::string>();
+  const std::string text = text_from(name, "forward", "the name");
   const auto found = nodes_.find(text);
   if (found != nodes_.end() && graph_.nodes()[static_cast<size_t>(found->second.node)].kind == NodeKind::input)
     return found->second.node;
@@ -77,15 +78,35 @@ int GraphObject::find_input(PyObject* name) const {
 }
 
 Program& GraphObject::program(int64_t n) {
-  std::unique_ptr<Program>& found = programs_[n];
-  if (!found) {
-    constexpr size_t kept = 8;  // sizes a loop may alternate between: training, the last batch, validation
-    if (programs_.size() > kept)
-      std::erase_if(programs_, [&](const auto& entry) { return entry.first != n && entry.second.get() != last_; });
-    programs_[n] = std::make_unique<Program>(has_unknown_size ? graph_.at_size(n) : graph_);
-    return *(last_ = programs_[n].get());
+  const auto found = programs_.find(n);
+  if (found == programs_.end()) {
+    auto made = std::make_unique<Program>(has_unknown_size ? graph_.at_size(n) : graph_);
+    last_ = made.get();
+    programs_[n] = {std::move(made), ++uses_};
+    drop_programs();
+    return *last_;
   }
-  return *(last_ = found.get());
+  found->second.last_use = ++uses_;
+  return *(last_ = found->second.program.get());
+}
+
+// A loop may alternate between sizes: batches and the last one, or sentences of any length. Each size has a plan, which
+// is small, and the values of its last run, which may not be. The programs used last stay.
+void GraphObject::drop_programs() {
+  constexpr size_t most = 256, always = 2;
+  constexpr double most_bytes = 256 << 20;
+  double bytes = 0;
+  for (const auto& [n, kept] : programs_) bytes += kept.program->bytes();
+  while (programs_.size() > most || (bytes > most_bytes && programs_.size() > always)) {
+    const auto oldest =
+        std::ranges::min_element(programs_, {}, [](const auto& entry) { return entry.second.last_use; });
+    bytes -= oldest->second.program->bytes();
+    programs_.erase(oldest);
+  }
+}
+
+void GraphObject::forget_run() {
+  if (last_) last_->forget_results();
 }
 
 void GraphObject::require_outputs(std::string_view op) const {
@@ -176,8 +197,8 @@ py::dict defaults_of(const std::string& name) {
   return attributes;
 }
 
-// (kind, op, attributes, inputs, shapes, dtypes, name, label, scope, source) of each node, for Python to make objects
-// of.
+// (kind, op, attributes, inputs, shapes, dtypes, name, label, scope, source, frozen_by) of each node, for Python to
+// make objects of.
 py::list nodes_of(const GraphObject& self) {
   static constexpr const char* kinds[] = {"input", "parameter", "constant", "op"};
   py::list nodes;
@@ -191,7 +212,7 @@ py::list nodes_of(const GraphObject& self) {
     }
     nodes.append(py::make_tuple(kinds[static_cast<int>(node.kind)], node.op ? node.op->info->name : "",
                                 attributes_of(node), py::tuple(inputs), py::tuple(shapes), py::tuple(dtypes), node.name,
-                                self.labels()[i], node.scope, node.source));
+                                self.labels()[i], node.scope, node.source, node.frozen_by));
   }
   return nodes;
 }
@@ -239,8 +260,8 @@ int checked_node(const GraphObject& self, int node) { return self.checked(node, 
 std::vector<NamedTensor> named_tensors(const py::list& list) {
   std::vector<NamedTensor> named;
   for (const py::handle item : list) {
-    const auto [name, tensor, is_parameter] = item.cast<std::tuple<std::string, Tensor, bool>>();
-    named.push_back({name, tensor, is_parameter});
+    const auto [name, tensor, is_parameter] = item.cast<std::tuple<py::object, Tensor, bool>>();
+    named.push_back({text_from(name.ptr(), "graph", "the name"), tensor, is_parameter});
   }
   return named;
 }
@@ -264,11 +285,36 @@ void read_tape(GraphObject& self, const py::list& outputs, const py::list& input
 }
 
 // The graph of the gradients of `of`; what an output does not need goes, but for the inputs.
-void set_gradients(GraphObject& self, const GraphObject& source, const std::string& of,
-                   const std::vector<std::string>& wrt) {
+void set_gradients(GraphObject& self, const GraphObject& source, const py::object& of, const py::list& wrt) {
   std::vector<Ref> refs;
-  for (const std::string& name : wrt) refs.push_back(source.find_node(name, "grad"));
-  self.set(source.graph().gradients(source.find_output(of, "grad"), refs, wrt));
+  std::vector<std::string> names;
+  for (const py::handle name : wrt) {
+    names.push_back(text_from(name.ptr(), "grad", "a name in wrt"));
+    if (std::ranges::count(names, names.back()) > 1)
+      fail(ErrorKind::value, "grad", "wrt names " + names.back() + " twice", "each gradient is one output");
+    refs.push_back(source.find_node(names.back(), "grad"));
+  }
+  if (names.empty()) fail(ErrorKind::value, "grad", "wrt is empty", "it must name what to differentiate by");
+  self.set(source.graph().gradients(source.find_output(text_from(of.ptr(), "grad", "an output"), "grad"), refs, names));
+}
+
+// The same graph, with these values in place of those that its nodes have.
+void set_copy(GraphObject& self, const GraphObject& source, const std::vector<std::pair<int, Tensor>>& values) {
+  Graph copy = source.graph();
+  for (const auto& [i, value] : values) {
+    GraphNode& node = copy.node(source.checked(i, 0).node);
+    node.value = value;
+    node.version = value->storage->version;
+  }
+  self.set(std::move(copy));
+}
+
+// (node, value) of what has one before anything runs.
+py::list own_values(const GraphObject& self) {
+  py::list values;
+  for (size_t i = 0; i < self.graph().nodes().size(); ++i)
+    if (const Tensor& value = self.graph().nodes()[i].value) values.append(py::make_tuple(i, value));
+  return values;
 }
 
 Tensor placeholder(const py::object& dtype, const std::vector<int64_t>& shape) {
@@ -312,6 +358,8 @@ void add_graph(py::module_& m) {
   type.def(py::init<>())
       .def("_read_tape", &read_tape)
       .def("_set_gradients", &set_gradients)
+      .def("_set_copy", &set_copy)
+      .def("_own_values", &own_values)
       .def("_set_at_size",
            [](GraphObject& self, const GraphObject& source, int64_t n) { self.set(source.graph().at_size(n)); })
       .def("_kept", &kept_of)

@@ -59,7 +59,11 @@ class GraphObject {
   }
   std::pair<int64_t, const char*> last_pass() const { return {passes_, last_pass_}; }
 
+  /// After a run that failed: no value is that of a run, no gradient that of a backward.
+  void forget_run();
+
   bool has_unknown_size = false;
+  bool has_frozen = false;  ///< values that may have to be warned of: GraphNode::frozen_by
   // The keywords of the last call and the inputs they name: a loop passes the same tuple each time.
   py::object last_keywords;
   std::vector<int> last_inputs;
@@ -74,7 +78,14 @@ class GraphObject {
   Names nodes_, outputs_;
   std::vector<int> inputs_;
   std::vector<py::object> name_objects_, output_names_;
-  std::map<int64_t, std::unique_ptr<Program>> programs_;
+  struct KeptProgram {
+    std::unique_ptr<Program> program;
+    uint64_t last_use = 0;
+  };
+  void drop_programs();
+
+  std::map<int64_t, KeptProgram> programs_;
+  uint64_t uses_ = 0;
   Program* last_ = nullptr;
   Ref leaves_of_;
   std::vector<int> leaves_;

@@ -3,6 +3,8 @@
 // keywords of a call are looked up once for as long as the same call is made.
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "chainrule/core/error.h"
 #include "dtypes.h"
 #include "graph_object.h"
@@ -21,10 +23,11 @@ GraphObject& graph_of(PyObject* self) {
 
 // A tensor of the input's dtype, whatever the user has: a number, lists, an array.
 Tensor tensor_for(PyObject* value, const Meta& meta) {
-  if (is_tensor(value)) return share(value);
   static const py::object convert = *new py::object(py::module_::import("chainrule").attr("as_tensor"));
-  py::object dtype = owned(dtype_object(meta.dtype));
-  return convert(py::handle(value), dtype).cast<Tensor>();
+  const auto converted = [&] { return convert(py::handle(value), owned(dtype_object(meta.dtype))).cast<Tensor>(); };
+  Tensor tensor = is_tensor(value) ? share(value) : converted();
+  static_cast<void>(tensor.data());  // fails for a placeholder
+  return tensor;
 }
 
 // A Python int that a double holds exactly.
@@ -70,10 +73,38 @@ const std::vector<int>& inputs_named(GraphObject& self, PyObject* keywords) {
   return self.last_inputs = inputs;
 }
 
+// Of a frozen value that is not fed, beside others that are no longer what they were: what the user should know.
+void warn_of_frozen(GraphObject& self, std::span<const int> fed) {
+  const std::vector<GraphNode>& nodes = self.graph().nodes();
+  const auto is_fed = [&](int i) { return std::ranges::count(fed, i) > 0; };
+  int frozen = -1, changed = -1;
+  for (int i = static_cast<int>(nodes.size()) - 1; i >= 0; --i) {
+    const GraphNode& node = nodes[static_cast<size_t>(i)];
+    if (node.op) continue;
+    if (!node.frozen_by.empty()) frozen = is_fed(i) ? frozen : i;
+    else if (is_fed(i) || (node.value && node.value->storage->version != node.version)) changed = i;
+  }
+  if (frozen < 0 || changed < 0) return;
+  self.has_frozen = false;  // once is enough
+  const GraphNode& node = nodes[static_cast<size_t>(frozen)];
+  const std::string &label = self.labels()[static_cast<size_t>(frozen)],
+                    &other = self.labels()[static_cast<size_t>(changed)];
+  const bool is_input = node.kind == NodeKind::input;
+  const std::string text =
+      "forward: a new value of " + other + ", while " + (is_input ? label : "a constant") + " of shape " +
+      to_string(node.outputs[0].shape) + " stays what " + node.frozen_by +
+      " gave when the graph was taken; the tape records what gradients flow through, and " + node.frozen_by +
+      " is not on it; " +
+      (is_input ? "take the graph with cr.trace(fn, ...), or pass " + label + "=..." : "make it from a placeholder");
+  if (PyErr_WarnEx(PyExc_RuntimeWarning, text.c_str(), 1) < 0) throw py::error_already_set();
+}
+
 // The program with its inputs in place. An input that is not named has its own value, or none.
 Program& feed(GraphObject& self, PyObject* const* values, PyObject* keywords) {
   const std::vector<int>& inputs = inputs_named(self, keywords);
   const std::vector<GraphNode>& nodes = self.graph().nodes();
+  if (self.has_frozen) [[unlikely]]
+    warn_of_frozen(self, inputs);
   if (!self.has_unknown_size) {
     Program& program = self.program(0);
     if (inputs.size() < self.inputs().size()) program.forget_feeds();
@@ -101,6 +132,18 @@ void refuse_positional(Py_ssize_t count, const char* op) {
          "write forward(x=...)");
 }
 
+// A run that fails leaves no values: some would be of it, the others of the run before.
+const Program& run(GraphObject& self, PyObject* const* values, PyObject* keywords) {
+  try {
+    Program& program = feed(self, values, keywords);
+    program.forward();
+    return program;
+  } catch (...) {
+    self.forget_run();
+    throw;
+  }
+}
+
 // forward(**feeds) -> {name: value}
 PyObject* forward(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   return guarded([&] {
@@ -108,8 +151,7 @@ PyObject* forward(PyObject* object, PyObject* const* args, Py_ssize_t count, PyO
     refuse_positional(count, "forward");
     const GraphObject::Running running(self);
     self.begin_pass("forward");
-    Program& program = feed(self, args, keywords);
-    program.forward();
+    const Program& program = run(self, args, keywords);
     py::object outputs = owned(PyDict_New());
     for (size_t k = 0; k < self.graph().outputs().size(); ++k) {
       const py::object value = owned(wrap(program.value(self.graph().outputs()[k].ref)));
@@ -121,11 +163,7 @@ PyObject* forward(PyObject* object, PyObject* const* args, Py_ssize_t count, PyO
 
 // ---- Backward ----
 
-std::string text_of(PyObject* o, const char* what) {
-  if (!PyUnicode_Check(o))
-    fail(ErrorKind::dtype, "backward", std::string(what) + " that is a " + type_name(o), "it must be a name");
-  return py::handle(o).cast<std::string>();
-}
+std::string text_of(PyObject* o, const char* what) { return text_from(o, "backward", what); }
 
 Ref output_of(const GraphObject& self, PyObject* of) {
   const auto& outputs = self.graph().outputs();
@@ -149,6 +187,8 @@ struct BackwardCall {
 std::vector<int> nodes_named(const GraphObject& self, PyObject* names) {
   std::vector<int> nodes;
   if (PyUnicode_Check(names)) return {self.find_node(text_of(names, "a name"), "backward").node};
+  if (!py::isinstance<py::iterable>(names))
+    fail(ErrorKind::dtype, "backward", "wrt is a " + type_name(names), "it must be a name or a list of names");
   for (const py::handle name : py::reinterpret_borrow<py::iterable>(names)) {
     const Ref ref = self.find_node(text_of(name.ptr(), "a name"), "backward");
     if (ref.output != 0)
@@ -218,6 +258,9 @@ Returns:
 Raises:
     ValueError: A name is not that of an input, an input has no value, or a shape differs.
     TypeError: A dtype differs.
+    RuntimeError: A value is a placeholder.
+    RuntimeWarning: There is a new value of something, beside a mask, an index or the like that was computed when the
+        graph was taken from the tape and is not on it.
 
 Example:
     >>> with cr.Graph() as g:
@@ -271,8 +314,8 @@ void begin_forward(py::object object, const py::dict& feeds) {
     values.push_back(value.ptr());
   }
   Program& program = feed(self, values.data(), keywords.ptr());
-  program.begin_forward();
   program.forget_results();
+  program.begin_forward();
 }
 
 void run_node(GraphObject& self, int node) {

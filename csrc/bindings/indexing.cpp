@@ -61,7 +61,6 @@ Item tensor_item(Tensor tensor) {
          "indices are integers or bools", "convert it with .long()");
   if (tensor.dtype() == DType::boolean) return {.kind = Kind::mask, .tensor = std::move(tensor)};
   if (tensor.ndim() == 0) return {.kind = Kind::integer, .value = tensor.item_integer(), .tensor = {}};
-  const GradMode unrecorded(false);
   return {.kind = Kind::array, .tensor = cast(tensor, DType::int64)};
 }
 
@@ -121,6 +120,7 @@ void add_mask(Arrays& arrays, const Tensor& mask, const Tensor& x, int dim) {
            "a mask of shape " + to_string(mask.shape()) + " for a tensor of shape " + to_string(x.shape()),
            "the sizes must be equal");
   const Tensor positions = nonzero(mask);
+  if (mask.is_unrecorded()) positions->storage->unrecorded_op = mask->storage->unrecorded_op;
   for (int d = 0; d < mask.ndim(); ++d) {
     arrays.tensors.push_back(select(positions, 1, d));
     arrays.dims.push_back(dim + d);

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "chainrule/autograd/annotations.h"
 #include "chainrule/core/error.h"
 
 namespace chainrule::python {
@@ -20,10 +21,10 @@ bool starts_with(PyObject* o, const char* prefix) {
 
 }  // namespace
 
+bool is_open_size(PyObject* o) { return !PyLong_Check(o) && starts_with(o, "UnknownSize"); }
+
 int64_t int64_from(PyObject* o, std::string_view op) {
-  // A size that is not known yet is no int for Python's own functions: graphs/sizes.py.
-  const bool is_unknown = !PyLong_Check(o) && starts_with(o, "UnknownSize");
-  const py::object index = owned(is_unknown ? PyObject_GetAttrString(o, "_value") : PyNumber_Index(o));
+  const py::object index = owned(is_open_size(o) ? PyObject_GetAttrString(o, "_value") : PyNumber_Index(o));
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
   if (overflow != 0) fail(ErrorKind::value, op, "the integer " + std::string(py::str(index)), "it must fit in 64 bits");
@@ -36,7 +37,7 @@ std::optional<Scalar> scalar_from(PyObject* o, std::string_view op) {
   if (PyLong_Check(o)) return Scalar{Number(int64_from(o, op))};
   if (is_tensor(o) || has_length(o) || starts_with(o, "numpy.complex")) return std::nullopt;
   if (starts_with(o, "numpy.bool")) return Scalar{Number(PyObject_IsTrue(o)), true};
-  if (PyIndex_Check(o)) return Scalar{Number(int64_from(o, op))};
+  if (PyIndex_Check(o)) return Scalar{Number(int64_from(o, op)), false, is_open_size(o)};
   const PyNumberMethods* numbers = Py_TYPE(o)->tp_as_number;
   if (!numbers || !numbers->nb_float) return std::nullopt;
   const double value = PyFloat_AsDouble(o);
@@ -46,6 +47,7 @@ std::optional<Scalar> scalar_from(PyObject* o, std::string_view op) {
 
 Tensor constant_beside(const Tensor& tensor, const Scalar& scalar) {
   if (scalar.is_bool && tensor.dtype() == DType::boolean) return Tensor::full(DType::boolean, {}, scalar.value);
+  if (scalar.is_size) return size_literal(tensor.constant(1).dtype(), scalar.value);
   return tensor.constant(scalar.value);
 }
 

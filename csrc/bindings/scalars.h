@@ -9,6 +9,7 @@ namespace chainrule::python {
 struct Scalar {
   Number value;
   bool is_bool = false;
+  bool is_size = false;  ///< one that is not known yet
 };
 
 /// A Python or NumPy number; nothing for anything else. Fails when an integer does not fit in 64 bits.
@@ -20,6 +21,8 @@ Tensor constant_beside(const Tensor& tensor, const Scalar& scalar);
 /// Fails for an integer tensor to a negative power, of which no integer is the result.
 void require_power(const Tensor& base, const Tensor& exponent);
 
+/// Is it a size that is not known yet? It is no int for Python's own functions: graphs/sizes.py.
+bool is_open_size(PyObject* o);
 /// The int64 of an object with __index__; sets the op in the error.
 int64_t int64_from(PyObject* o, std::string_view op);
 

@@ -44,7 +44,7 @@ int set_name(PyObject* self, PyObject* value, void*) {
   return guarded(-1, [&] {
     if (value && value != Py_None && !PyUnicode_Check(value))
       fail(ErrorKind::dtype, "name", "a " + type_name(value), "it must be a str or None");
-    chainrule::set_name(*Borrowed(self), value && value != Py_None ? py::handle(value).cast<std::string>() : "");
+    chainrule::set_name(*Borrowed(self), value && value != Py_None ? text_from(value, "name", "the name") : "");
     return 0;
   });
 }

@@ -2,6 +2,7 @@
 
 #include <structmember.h>
 
+#include <cstring>
 #include <new>
 #include <stdexcept>
 #include <vector>
@@ -126,13 +127,27 @@ void rebind(PyObject* tensor, Tensor other) {
   hold(tensor, std::move(other));
 }
 
+std::string text_from(PyObject* str, std::string_view op, std::string_view what) {
+  if (!PyUnicode_Check(str))
+    fail(ErrorKind::dtype, op, std::string(what) + " that is a " + type_name(str), "it must be a str");
+  Py_ssize_t bytes = 0;
+  if (const char* text = PyUnicode_AsUTF8AndSize(str, &bytes)) return {text, static_cast<size_t>(bytes)};
+  PyErr_Clear();
+  const py::object shown = owned(PyObject_ASCII(str));
+  fail(ErrorKind::value, op, std::string(what) + " " + PyUnicode_AsUTF8(shown.ptr()),
+       "it must be text; half of a surrogate pair is none");
+}
+
 void set_error() noexcept {
   try {
     throw;
   } catch (py::error_already_set& error) { error.restore(); } catch (const py::builtin_exception& error) {
     error.set_error();
   } catch (const Error& error) {
-    PyErr_SetString(exception_of(error.kind()), error.what());
+    // The name of a file may be any bytes.
+    PyObject* text = PyUnicode_DecodeUTF8(error.what(), static_cast<Py_ssize_t>(std::strlen(error.what())), "replace");
+    if (text) PyErr_SetObject(exception_of(error.kind()), text);
+    Py_XDECREF(text);
   } catch (const std::bad_alloc&) {
     PyErr_SetString(PyExc_MemoryError, "allocate: the system has no memory left; free tensors or use smaller ones");
   } catch (const std::length_error&) {

@@ -77,6 +77,9 @@ inline PyObject* new_reference(PyObject* o) {
   return o;
 }
 
+/// The UTF-8 of a str; fails where it is none, as "op: what '...'".
+std::string text_from(PyObject* str, std::string_view op, std::string_view what);
+
 inline std::string type_name(PyObject* o) { return Py_TYPE(o)->tp_name; }
 
 }  // namespace chainrule::python

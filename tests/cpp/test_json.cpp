@@ -20,16 +20,19 @@ TEST_CASE("what is JSON is read") {
   const JsonDocument document(R"( {"a": [1, -2.5e+3, true, null], "": {"é\u00e9\ud83c\udf93": "\"\\\/\b\f\n\r\t"}} )",
                               "test");
   JsonFields fields(document.root(), "test");
-  const std::vector<JsonValue> items = fields.take("a").items("a");
+  const JsonItems items = fields.take("a").items("a");
   REQUIRE(items.size() == 4);
   CHECK(items[0].integer("a") == 1);
   CHECK(items[1].real("a") == -2500);
   CHECK(items[2].boolean("a"));
   CHECK(items[3].kind() == JsonKind::null);
-  const auto inner = fields.take("").members("inner");
-  REQUIRE(inner.size() == 1);
-  CHECK(inner[0].first == "éé🎓");
-  CHECK(inner[0].second.string("inner") == "\"\\/\b\f\n\r\t");
+  int members = 0;
+  for (const auto& [key, value] : fields.take("").members("inner")) {
+    ++members;
+    CHECK(key == "éé🎓");
+    CHECK(value.string("inner") == "\"\\/\b\f\n\r\t");
+  }
+  CHECK(members == 1);
   fields.finish();
 }
 
@@ -138,4 +141,26 @@ TEST_CASE("long names are cut where a character ends") {
   CHECK(is_utf8(excerpt(name)));
   CHECK(excerpt(name).size() < 70);
   CHECK(excerpt("a\xFF") == "\"a...\"");
+}
+
+TEST_CASE("empty arrays and objects, and what stands behind them") {
+  const JsonDocument document(R"({"a":[],"b":{},"c":[[],{},[1,[2]]],"d":"]}","e":-0.5})", "test");
+  JsonFields fields(document.root(), "test");
+  CHECK(fields.take("a").items("a").size() == 0);
+  for ([[maybe_unused]] const auto& member : fields.take("b").members("b")) FAIL("a member");
+  const JsonItems nested = fields.take("c").items("c");
+  CHECK(nested.size() == 3);
+  CHECK(nested[2].items("c")[1].items("c")[0].integer("c") == 2);
+  CHECK(fields.take("d").string("d") == "]}");
+  CHECK(fields.take("e").real("e") == -0.5);
+  fields.finish();
+}
+
+TEST_CASE("of many members the first are kept, and the others are too many") {
+  std::string text = "{\"k0\":0";
+  for (int i = 1; i < 1000; ++i) text += ",\"k" + std::to_string(i) + "\":0";
+  const JsonDocument document(text + "}", "test");
+  JsonFields fields(document.root(), "test");
+  for (int i = 0; i < 64; ++i) fields.take("k" + std::to_string(i));
+  CHECK(contains(message_of([&] { fields.finish(); }, ErrorKind::value), "\"k64\" is there; nothing"));
 }

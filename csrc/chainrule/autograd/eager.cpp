@@ -106,6 +106,15 @@ void run_without_value(const OpRow& row, const void* op, std::span<const Tensor*
   record(row, op, inputs, outputs);
 }
 
+// Note [Unrecorded results]
+void note_unrecorded(const OpRow& row, Tensor* outputs) {
+  for (int k = 0; k < row.outputs; ++k) {
+    const bool owns_memory = outputs[k]->storage == &outputs[k]->own;
+    if (owns_memory) outputs[k]->storage->unrecorded_op = static_cast<int16_t>(row.id);
+    else outputs[k]->detached = true;
+  }
+}
+
 }  // namespace
 
 void install(const Installed& handed_down) { rows_from_above = handed_down; }
@@ -126,11 +135,13 @@ void infer(const OpRow& row, const void* op, std::span<const Meta> inputs, Meta*
 
 void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
   const bool recording = grad_enabled();
-  bool wants_grad = false, without_value = false;
+  bool wants_grad = false, without_value = false, unrecorded = false;
   for (const Tensor* x : inputs) {
     wants_grad |= (*x)->requires_grad;
     without_value |= !(*x)->storage;
-    if (recording && is_stale(*x)) [[unlikely]]
+    if (!recording || !(*x)->storage) continue;
+    unrecorded |= x->is_unrecorded();
+    if (is_stale(*x)) [[unlikely]]
       check_not_stale(*x, row.info->name);
   }
   if (without_value) [[unlikely]]
@@ -143,7 +154,9 @@ void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs
       return run_with_casts(row, op, inputs, to, outputs);
     run_elementwise(row, op, inputs, outputs);
   }
-  if (recording && wants_grad && row.vjp) record(row, op, inputs, outputs);
+  if (!recording) return;
+  if (wants_grad && row.vjp) record(row, op, inputs, outputs);
+  else if (wants_grad || unrecorded) note_unrecorded(row, outputs);
 }
 
 Tensor Tensor::call_id(int id, const void* op, std::span<const Tensor* const> inputs) {

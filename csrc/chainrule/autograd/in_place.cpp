@@ -78,6 +78,12 @@ Tensor before_change(const Tensor& x, bool keep_value) {
   return old;
 }
 
+// Note [Unrecorded results]: what is computed from one is one.
+void pass_mark(const Tensor& from, const Tensor& to, int op) {
+  if (grad_enabled() && from.is_unrecorded() && !to.requires_grad())
+    to->storage->unrecorded_op = static_cast<int16_t>(op);
+}
+
 }  // namespace
 
 void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tensor& other, std::string_view name) {
@@ -107,6 +113,7 @@ void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tenso
   if (recording) record(row, op, inputs, &result);
   forward_elementwise(row, op, inputs, x);
   adopt(x, result, name);
+  pass_mark(other, x, row.id);
   if (recording)
     x->node->outputs()[0].saved.version = x->storage->version;  // a saved output is the value after the change
 }
@@ -125,6 +132,7 @@ void copy_in_place(const Tensor& x, const Tensor& source, std::string_view name)
   const Shape strides = broadcast_strides(values.shape(), values.strides(), x.shape());
   copy_strided(x.data(), x.dtype(), x.strides(), values.data(), values.dtype(), strides, x.shape());
   adopt(x, recorded, name);
+  pass_mark(source, x, id_of<Detach>);
 }
 
 }  // namespace chainrule

@@ -209,7 +209,10 @@ void record(const OpRow& row, const void* op, std::span<const Tensor* const> inp
     slot.grad = slot.retainer = nullptr;
     const bool is_read = row.elementwise ? (plan.reads & uses_output) != 0 : (row.saves.output >> k & 1) != 0;
     saver.save(slot.saved, y, is_read ? Kind::value : Kind::meta, is_like_output(row, y));
-    if (!is_floating(y.dtype()) && y->storage) continue;
+    if (!is_floating(y.dtype()) && y->storage) {
+      y->storage->unrecorded_op = static_cast<int16_t>(row.id);
+      continue;
+    }
     y->requires_grad = is_floating(y.dtype());
     y->output = static_cast<uint8_t>(k);
     y->node = node;

@@ -36,6 +36,7 @@ TensorImpl* new_block(DType dtype, size_t ndim, int64_t numel, size_t inline_byt
   impl->requires_grad = false;
   impl->retains_grad = false;
   impl->named = false;
+  impl->detached = false;
   impl->contiguous = true;
   impl->block_bytes = static_cast<uint16_t>(bytes);
   impl->version = 0;
@@ -101,6 +102,7 @@ TensorImpl* allocate_dense(DType dtype, IntSpan shape, int64_t numel) {
   storage.version = storage.recorded_version = 0;
   storage.changed_by[0] = 0;
   storage.is_literal = false;
+  storage.unrecorded_op = no_op;
   storage.release = nullptr;
   storage.bytes = 0;
   if (in_block) {
@@ -177,7 +179,7 @@ Tensor Tensor::wrap(DType dtype, IntSpan shape, IntSpan strides, void* data, voi
   Tensor tensor(new_block(dtype, shape, numel_of(shape), 0));
   std::copy(strides.begin(), strides.end(), tensor->sizes_data() + tensor->ndim);
   tensor->contiguous = chainrule::is_contiguous(shape, strides);
-  tensor->own = {1, 0, 0, {}, false, release, owner, static_cast<char*>(data), 0};
+  tensor->own = {1, 0, 0, {}, false, no_op, release, owner, static_cast<char*>(data), 0};
   tensor->storage = &tensor->own;
   tensor->data = tensor->own.data;
   return tensor;

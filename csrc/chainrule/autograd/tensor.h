@@ -30,14 +30,23 @@ struct Storage {
   uint32_t recorded_version;  ///< version of the last change in place that is part of a graph
   char changed_by[16];        ///< name of the last change in place, for errors
   bool is_literal;            ///< a number in the code of a formula or of the user
+  int16_t unrecorded_op;      ///< Note [Unrecorded results]: id of the op that computed it, or no_op
   void (*release)(void* owner);  ///< gives foreign memory back; null for our own
   void* owner;                   ///< for release
   char* data;
   int64_t bytes;              ///< of the buffer; 0 when the elements stand in the tensor's own block
 };
 
+inline constexpr int16_t no_op = -1;
+
 /// Counts a change in place and remembers who made it.
 void note_change(Storage& storage, std::string_view who);
+
+// Note [Unrecorded results]
+// A comparison, an index, what was detached: no gradient passes, so the tape does not lead from it to the tensors that
+// it was computed from. A graph taken from the tape can only keep its value as it was, which is no longer right when
+// the graph runs with other values. So the memory remembers the op, and the graph warns. What is detached has the
+// memory of another tensor and is marked itself, until an op gives it memory of its own.
 
 struct TensorImpl {
   int32_t refs;
@@ -47,6 +56,7 @@ struct TensorImpl {
   bool requires_grad;
   bool retains_grad : 1;
   bool named : 1;  ///< has an entry in annotations.cpp
+  bool detached : 1;  ///< shares the memory of a tensor that requires gradients: Note [Unrecorded results]
   bool contiguous;
   uint16_t block_bytes;
   uint32_t version;     ///< of the storage when this tensor got its value and history
@@ -105,7 +115,7 @@ class Tensor {
   static Tensor wrap(DType dtype, IntSpan shape, IntSpan strides, void* data, void (*release)(void*), void* owner);
   /// The same storage seen otherwise; no history.
   Tensor view(IntSpan shape, IntSpan strides, int64_t offset) const;
-  Tensor alias() const { return view(shape(), strides(), 0); }  ///< the same elements, no history: detach()
+  Tensor alias() const { return view(shape(), strides(), 0); }  ///< the same elements, no history
   static Tensor on_storage(Storage* storage, char* data, DType dtype, IntSpan shape, IntSpan strides);
   Tensor hollow() const { return hollow(dtype(), shape()); }  ///< dtype and shape only
   /// A leaf that has no value: ops on it are recorded and not computed. The graph assembled before a forward pass.
@@ -125,6 +135,8 @@ class Tensor {
   int64_t numel() const { return impl_->numel; }
   bool is_contiguous() const { return impl_->contiguous; }
   Meta meta() const { return {dtype(), Shape(shape())}; }
+  /// Whether it was computed from tensors that require gradients without being recorded: Note [Unrecorded results].
+  bool is_unrecorded() const { return impl_->detached || (impl_->storage && impl_->storage->unrecorded_op != no_op); }
   /// Whether it has no value yet, a placeholder or computed from one: a hollow tensor with a history.
   bool is_placeholder() const { return !impl_->storage && impl_->node; }
   void* data() const {

@@ -51,6 +51,17 @@ std::string to_string(IntSpan shape) {
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
+namespace {
+
+// Several sizes in terms of N would multiply to one that is not.
+void check_one_open(IntSpan shape, std::string_view op) {
+  if (std::ranges::count_if(shape, [](int64_t size) { return !is_known(size); }) > 1)
+    fail(ErrorKind::shape, op, "a tensor of shape " + to_string(shape), "one size of a tensor may be left open",
+         "give the input its whole shape in place of None");
+}
+
+}  // namespace
+
 int64_t checked_numel(IntSpan shape, int64_t element_size, std::string_view op) {
   bool empty = false;
   int64_t bytes = element_size;
@@ -58,10 +69,12 @@ int64_t checked_numel(IntSpan shape, int64_t element_size, std::string_view op) 
     if (size < 0) fail(ErrorKind::shape, op, "shape " + to_string(shape), "sizes must not be negative");
     empty |= size == 0;
     // An empty shape must have strides that fit, too.
-    if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes))
+    if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes)) {
+      check_one_open(shape, op);
       fail(ErrorKind::memory, op,
            "shape " + to_string(shape) + " with elements of " + std::to_string(element_size) + " bytes",
            "the bytes of a tensor must fit in a signed 64-bit integer");
+    }
   }
   return empty ? 0 : bytes / element_size;
 }

@@ -18,15 +18,15 @@ class GraphReader {
     if (text == file_.metadata().end())
       fail(ErrorKind::value, "metadata", std::string("no \"") + graph_metadata_key + "\"",
            "the file must have been written by Graph::save", "chainrule.load reads tensors alone");
-    read_document(text->second);
+    read_document(file_.take_metadata(text->first));
     check_all_used();
     fill();
   }
   Graph take() && { return std::move(graph_); }
 
  private:
-  void read_document(const std::string& text) {
-    const JsonDocument document(text, graph_metadata_key);
+  void read_document(std::string text) {
+    const JsonDocument document(std::move(text), graph_metadata_key);
     JsonFields fields(document.root(), graph_metadata_key);
     const int64_t version = fields.take("version").integer("version");
     if (version != graph_file_version)
@@ -36,7 +36,7 @@ class GraphReader {
     const JsonValue nodes = fields.take("nodes"), scopes = fields.take("scopes"), outputs = fields.take("outputs");
     fields.finish();
     read_scopes(scopes);
-    for (const JsonValue& node : nodes.items("nodes")) {
+    for (const JsonValue node : nodes.items("nodes")) {
       const size_t i = graph_.nodes_.size();
       try {
         read_node(node);
@@ -47,7 +47,7 @@ class GraphReader {
   }
 
   void read_scopes(const JsonValue& scopes) {
-    for (const JsonValue& value : scopes.items("scopes")) {
+    for (const JsonValue value : scopes.items("scopes")) {
       const std::string what = "scope " + std::to_string(graph_.scopes_.size());
       JsonFields fields(value, what);
       GraphScope scope{fields.take("path").string(what), fields.take("type").string(what)};
@@ -67,7 +67,7 @@ class GraphReader {
 
   // An output of a node that is there already, so that nothing can point forward or in a circle.
   Ref read_ref(const JsonValue& value, const std::string& what) const {
-    const std::vector<JsonValue> pair = value.items(what);
+    const JsonItems pair = value.items(what);
     if (pair.size() != 2)
       fail(ErrorKind::value, what, "it has " + std::to_string(pair.size()) + " numbers",
            "it must have two: a node and which of its outputs");
@@ -126,6 +126,8 @@ class GraphReader {
     } else if (kind != NodeKind::input) {
       fail(ErrorKind::value, "node", "it has no tensor", "only an input may be without a value");
     }
+    if (const JsonValue* given = kind == NodeKind::parameter ? nullptr : fields.find("frozen_by"))
+      node.frozen_by = op_named(given->string("frozen_by")).info->name;
     const JsonValue* trains = kind == NodeKind::parameter ? fields.find("requires_grad") : nullptr;
     values_.back().requires_grad = trains && trains->boolean("requires_grad");
     if (values_.back().requires_grad && !is_floating(meta.dtype))
@@ -150,7 +152,7 @@ class GraphReader {
     const std::string name = fields.take("op").string("op");
     const OpRow& op = op_named(name.size() > 60 ? excerpt(name) : name);
     std::vector<Ref> inputs;
-    for (const JsonValue& input : fields.take("inputs").items("inputs"))
+    for (const JsonValue input : fields.take("inputs").items("inputs"))
       inputs.push_back(read_ref(input, "input " + std::to_string(inputs.size())));
     const bool enough = op.inputs == variadic ? !inputs.empty() : static_cast<int>(inputs.size()) == op.inputs;
     if (!enough)
@@ -168,7 +170,7 @@ class GraphReader {
 
   // What the file says about the outputs, against what the shape rule says.
   void check_outputs(const OpRow& op, const JsonValue& value) const {
-    const std::vector<JsonValue> promised = value.items("outputs");
+    const JsonItems promised = value.items("outputs");
     const std::vector<Meta>& inferred = graph_.nodes_.back().outputs;
     if (promised.size() != inferred.size())
       fail(ErrorKind::value, op.info->name, std::to_string(promised.size()) + " outputs",

@@ -68,6 +68,7 @@ class GraphWriter {
     }
     if (!node.name.empty()) text += ",\"name\":" + text_json(node.name, "name");
     if (node.scope >= 0) text += ",\"scope\":" + std::to_string(node.scope);
+    if (!node.frozen_by.empty()) text += ",\"frozen_by\":" + text_json(node.frozen_by, "frozen_by");
     if (!node.source.empty()) text += ",\"source\":" + text_json(node.source, "source");
     return text + "}";
   }

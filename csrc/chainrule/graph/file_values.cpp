@@ -47,12 +47,12 @@ std::string sizes_json(IntSpan sizes) {
 }
 
 Shape read_sizes(const JsonValue& value, std::string_view what) {
-  const std::vector<JsonValue> items = value.items(what);
+  const JsonItems items = value.items(what);
   if (items.size() > max_dims)
     fail(ErrorKind::shape, what, "it has " + std::to_string(items.size()) + " sizes",
          "there may be at most " + std::to_string(max_dims));
   Shape shape;
-  for (const JsonValue& item : items) shape.push_back(read_size(item, what));
+  for (const JsonValue item : items) shape.push_back(read_size(item, what));
   return shape;
 }
 

@@ -54,12 +54,12 @@ std::optional<int64_t> unknown_size_in(Number number) {
 }  // namespace
 
 Value Graph::constant(DType dtype, Number number) {
-  const Tensor value = Tensor::hollow(dtype, {}).constant(number);
-  const Value added = constant(value);
-  if (const auto size = unknown_size_in(number)) {
-    nodes_.back().value = Tensor();
-    nodes_.back().size = size;
-  }
+  const Tensor beside = Tensor::hollow(dtype, {});
+  const auto size = unknown_size_in(number);
+  if (!size) return constant(beside.constant(number));
+  const Value added = constant(beside.constant(1));  // of the dtype that it will have
+  nodes_.back().value = Tensor();
+  nodes_.back().size = size;
   return added;
 }
 
@@ -139,6 +139,17 @@ Meta at(Meta meta, int64_t n) {
   for (int64_t& size : meta.shape) size = at(size, n);
   return meta;
 }
+// A slice up to 2 has 2 rows unless N is 1. What was assembled with the 2 would no longer be right.
+void check_as_assembled(const GraphNode& node, const std::vector<Meta>& found, int64_t n) {
+  for (size_t k = 0; k < found.size(); ++k)
+    if (const Shape wanted = at(node.outputs[k], n).shape; !same(found[k].shape, wanted))
+      fail(ErrorKind::shape, "graph",
+           "N = " + std::to_string(n) + ", for which " + node.op->info->name + " gives shape " +
+               to_string(found[k].shape),
+           "the graph was assembled for shape " + to_string(wanted),
+           "run it with a larger N, or assemble it for this one");
+}
+
 // Attributes hold sizes where a shape is asked for.
 void set_size(const OpRow& op, void* attributes, int64_t n) {
   for (const FieldRow& field : op.fields) {
@@ -163,6 +174,7 @@ Graph Graph::at_size(int64_t n) const {
       set_size(*node.op, copy.attributes.data(), n);
       result.add(*node.op, copy.attributes.data(), node.inputs);  // the shape rules find the sizes again
       copy.outputs = result.nodes_.back().outputs;
+      check_as_assembled(node, copy.outputs, n);
       result.nodes_.back() = std::move(copy);
     } else {
       copy.outputs = {at(node.outputs[0], n)};
@@ -200,17 +212,20 @@ Graph Graph::gradients(Ref of, std::span<const Ref> wrt, std::span<const std::st
   return all.without_unused();
 }
 
-// Inputs stay, so that the same feeds serve.
+// Inputs stay, so that the same feeds serve; beside a frozen value parameters stay, for it may depend on them.
 Graph Graph::without_unused() const {
   std::vector<char> used(nodes_.size());
   for (const GraphOutput& output : outputs_) used[static_cast<size_t>(output.ref.node)] = 1;
   for (size_t i = nodes_.size(); i-- > 0;)
     if (used[i])
       for (Ref x : nodes_[i].inputs) used[static_cast<size_t>(x.node)] = 1;
+  bool any_frozen = false;
+  for (size_t i = 0; i < nodes_.size(); ++i) any_frozen |= used[i] && !nodes_[i].frozen_by.empty();
   Graph result;
   std::vector<int> place(nodes_.size());
   for (size_t i = 0; i < nodes_.size(); ++i) {
-    if (!used[i] && nodes_[i].kind != NodeKind::input) continue;
+    const NodeKind kind = nodes_[i].kind;
+    if (!used[i] && kind != NodeKind::input && !(any_frozen && kind == NodeKind::parameter)) continue;
     place[i] = static_cast<int>(result.nodes_.size());
     GraphNode& node = result.nodes_.emplace_back(nodes_[i]);
     for (Ref& x : node.inputs) x.node = place[static_cast<size_t>(x.node)];

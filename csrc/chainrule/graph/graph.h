@@ -61,13 +61,17 @@ struct GraphNode {
   std::optional<int64_t> size;  ///< of a constant that depends on the unknown size, in place of its value
   int scope = -1;      ///< the module call that made it: a place in Graph::scopes
   std::string source;  ///< the user's line that made it, "train.py:12"; empty where it was not recorded
+  uint32_t version = 0;  ///< of the value's memory when the graph was taken
+  /// Of an input or constant whose value was computed off the tape from tensors that the graph may change: the op that
+  /// computed it. The value is right for those that the graph was taken with. Note [Unrecorded results].
+  std::string frozen_by;
 };
 
 /// A call of a module.
 struct GraphScope {
   std::string path;  ///< "net.0"
   std::string type;  ///< "Linear"
-  int parent = -1;   ///< the call around it, an earlier place in Graph::scopes
+  int parent = -1;  ///< the call around it, an earlier place in Graph::scopes
 };
 
 struct GraphOutput {
@@ -86,7 +90,7 @@ class Graph {
   Ref add(const OpRow& op, const void* attributes, std::vector<Ref> inputs);
 
   void add_output(std::string name, Ref ref);  ///< fails when there is one of that name
-  int add_scope(GraphScope scope);             ///< its place in scopes()
+  int add_scope(GraphScope scope);  ///< its place in scopes()
   /// What a node is beside its op: `scope` is a place in scopes(), or -1.
   void annotate(int node, std::string name, int scope = -1, std::string source = {});
   GraphNode& node(int i) { return nodes_[static_cast<size_t>(i)]; }  ///< to set its name or value
@@ -108,7 +112,7 @@ class Graph {
   /// A graph of these gradients as its outputs, by name, with the same inputs. Fails where there is no gradient.
   Graph gradients(Ref of, std::span<const Ref> wrt, std::span<const std::string> names) const;
 
-  void save(const std::string& path) const;     ///< graph/file.h
+  void save(const std::string& path) const;  ///< graph/file.h
   static Graph load(const std::string& path);  ///< graph/file.h
 
  private:

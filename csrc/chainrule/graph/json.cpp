@@ -13,12 +13,6 @@ constexpr const char* kind_names[] = {"null", "a boolean", "a number", "a string
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-template <class Real>
-std::string shortest(Real value) {
-  char text[40];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
-}
-
 void append_utf8(std::string& text, uint32_t code) {
   auto put = [&](uint32_t byte) { text += static_cast<char>(byte); };
   if (code < 0x80) return put(code);
@@ -30,19 +24,6 @@ void append_utf8(std::string& text, uint32_t code) {
     put(0x80 | (code >> 6 & 63));
   }
   put(0x80 | (code & 63));
-}
-
-// Bytes of the character at the start of `text`; 0 if it is none.
-size_t utf8_length(std::string_view text) {
-  auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  auto continues = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  const unsigned first = byte(0), second = byte(1);
-  if (first < 0x80) return 1;
-  if (first < 0xC2 || first > 0xF4 || !continues(1)) return 0;  // C0, C1: longer than need be
-  if (first < 0xE0) return 2;
-  if (!continues(2)) return 0;
-  if (first < 0xF0) return (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ? 0 : 3;
-  return !continues(3) || (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F) ? 0 : 4;
 }
 
 // The four hex digits at `at`.
@@ -84,6 +65,25 @@ std::string decoded(std::string_view raw) {
   return text;
 }
 
+// The inside of the string whose opening quote is at `begin`, in a text that was parsed.
+std::string_view string_at(std::string_view text, size_t begin) {
+  size_t end = begin + 1;
+  while (text[end] != '"') end += text[end] == '\\' ? 2 : 1;
+  return text.substr(begin + 1, end - begin - 1);
+}
+
+JsonKind kind_at(char first) {
+  switch (first) {
+    case '{': return JsonKind::object;
+    case '[': return JsonKind::array;
+    case '"': return JsonKind::string;
+    case 't':
+    case 'f': return JsonKind::boolean;
+    case 'n': return JsonKind::null;
+    default: return JsonKind::number;
+  }
+}
+
 }  // namespace
 
 // ---- The parser ----
@@ -96,16 +96,31 @@ class JsonParser {
   void parse() {
     if (text_.size() >= UINT32_MAX) refuse("text of " + std::to_string(text_.size()) + " bytes");
     for (size_t at = 0; at < text_.size();) {
-      const size_t length = utf8_length(text_.substr(at));
+      const bool is_ascii = static_cast<unsigned char>(text_[at]) < 0x80;
+      const size_t length = is_ascii ? 1 : utf8_length(text_.substr(at));
       if (!length) fail(ErrorKind::value, where_, "byte " + std::to_string(at) + " is not UTF-8", "it must be JSON");
       at += length;
     }
+    tokens_.reserve(most_values());
     value(0);
     spaces();
     if (at_ < text_.size()) refuse("more text after its end");
   }
 
  private:
+  // Each value but the first stands behind one of these marks.
+  size_t most_values() const {
+    size_t count = 1;
+    bool in_string = false;
+    for (size_t at = 0; at < text_.size(); ++at) {
+      const char c = text_[at];
+      if (in_string && c == '\\') ++at;
+      else if (c == '"') in_string = !in_string;
+      else if (!in_string) count += c == ',' || c == ':' || c == '[' || c == '{';
+    }
+    return count;
+  }
+
   [[noreturn]] void refuse(const std::string& what) const {
     fail(ErrorKind::value, where_, what + " at byte " + std::to_string(at_), "it must be JSON");
   }
@@ -122,22 +137,17 @@ class JsonParser {
     spaces();
     if (depth > max_json_depth) refuse("more than " + std::to_string(max_json_depth) + " levels");
     const size_t index = tokens_.size();
-    tokens_.push_back({JsonKind::null, static_cast<uint32_t>(at_), 0, 0});
-    JsonKind kind;
+    tokens_.push_back({static_cast<uint32_t>(at_), 0});
     switch (peek()) {
-      case '{': kind = JsonKind::object, object(depth); break;
-      case '[': kind = JsonKind::array, array(depth); break;
-      case '"': kind = JsonKind::string, string(); break;
-      case 't': kind = JsonKind::boolean, word("true"); break;
-      case 'f': kind = JsonKind::boolean, word("false"); break;
-      case 'n': kind = JsonKind::null, word("null"); break;
-      default: kind = JsonKind::number, number();
+      case '{': object(depth); break;
+      case '[': array(depth); break;
+      case '"': string(); break;
+      case 't': word("true"); break;
+      case 'f': word("false"); break;
+      case 'n': word("null"); break;
+      default: number();
     }
-    JsonDocument::Token& token = tokens_[index];
-    token.kind = kind;
-    token.end = static_cast<uint32_t>(at_);
-    token.next = static_cast<uint32_t>(tokens_.size());
-    if (kind == JsonKind::string) ++token.begin, --token.end;
+    tokens_[index].next = static_cast<uint32_t>(tokens_.size());
   }
 
   void word(std::string_view expected) {
@@ -199,19 +209,29 @@ class JsonParser {
     expect('{');
     spaces();
     if (accept('}')) return;
-    std::vector<std::string> keys;
+    const size_t first = tokens_.size();
+    std::vector<size_t> hashes;  // of the keys: less than the keys themselves
     do {
       spaces();
       if (peek() != '"') refuse("no key");
       const size_t begin = at_;
       value(depth + 1);
-      keys.push_back(decoded(text_.substr(begin + 1, at_ - begin - 2)));
+      hashes.push_back(std::hash<std::string>()(decoded(text_.substr(begin + 1, at_ - begin - 2))));
       spaces();
       expect(':');
       value(depth + 1);
       spaces();
     } while (accept(','));
     expect('}');
+    std::ranges::sort(hashes);
+    if (std::ranges::adjacent_find(hashes) != hashes.end()) check_keys(first);
+  }
+
+  // Of an object that ends here and whose first key is this token: two keys may be the same.
+  void check_keys(size_t first) const {
+    std::vector<std::string> keys;
+    for (size_t at = first; at < tokens_.size(); at = tokens_[at + 1].next)
+      keys.push_back(decoded(string_at(text_, tokens_[at].begin)));
     std::ranges::sort(keys);
     const auto twice = std::ranges::adjacent_find(keys);
     if (twice != keys.end())
@@ -231,10 +251,14 @@ JsonDocument::JsonDocument(std::string text, std::string_view where) : text_(std
 
 // ---- Values ----
 
-JsonKind JsonValue::kind() const { return document_->tokens_[at_].kind; }
+JsonKind JsonValue::kind() const { return kind_at(document_->text_[document_->tokens_[at_].begin]); }
+uint32_t JsonValue::next() const { return document_->tokens_[at_].next; }
+// Of a string without its quotes, of a number or a word.
 std::string_view JsonValue::text() const {
-  const auto& token = document_->tokens_[at_];
-  return std::string_view(document_->text_).substr(token.begin, token.end - token.begin);
+  const std::string_view all = document_->text_;
+  const size_t begin = document_->tokens_[at_].begin;
+  if (all[begin] == '"') return string_at(all, begin);
+  return all.substr(begin, std::min(all.find_first_of(",]} \n\r\t", begin), all.size()) - begin);
 }
 
 void JsonValue::refuse(std::string_view what, std::string_view rule) const {
@@ -279,24 +303,41 @@ std::string JsonValue::string(std::string_view what) const {
   return decoded(text());
 }
 
-std::vector<JsonValue> JsonValue::items(std::string_view what) const {
+JsonItems JsonValue::items(std::string_view what) const {
   require(JsonKind::array, what);
-  std::vector<JsonValue> result;
-  const uint32_t end = document_->tokens_[at_].next;
-  for (uint32_t at = at_ + 1; at < end; at = document_->tokens_[at].next) result.emplace_back(*document_, at);
-  return result;
+  return {{*document_, at_ + 1}, {*document_, next()}};
+}
+JsonMembers JsonValue::members(std::string_view what) const {
+  require(JsonKind::object, what);
+  return {{*document_, at_ + 1}, {*document_, next()}};
 }
 
-std::vector<std::pair<std::string, JsonValue>> JsonValue::members(std::string_view what) const {
-  require(JsonKind::object, what);
-  std::vector<std::pair<std::string, JsonValue>> result;
-  const uint32_t end = document_->tokens_[at_].next;
-  for (uint32_t at = at_ + 1; at < end; at = document_->tokens_[at + 1].next)
-    result.emplace_back(JsonValue(*document_, at).string(what), JsonValue(*document_, at + 1));
-  return result;
+size_t JsonItems::size() const {
+  size_t count = 0;
+  for (Iterator at = begin(); at != end(); ++at) ++count;
+  return count;
+}
+JsonValue JsonItems::operator[](size_t k) const {
+  Iterator at = begin();
+  for (; k > 0; --k) ++at;
+  return *at;
+}
+std::pair<std::string, JsonValue> JsonMembers::Iterator::operator*() const {
+  return {key.string("key"), {*key.document_, key.next()}};
+}
+JsonMembers::Iterator& JsonMembers::Iterator::operator++() {
+  key.at_ = JsonValue(*key.document_, key.next()).next();
+  return *this;
 }
 
 // ---- Fields ----
+
+JsonFields::JsonFields(const JsonValue& object, std::string_view what) : what_(what) {
+  for (auto member : object.members(what)) {
+    members_.push_back(std::move(member));
+    if (members_.size() > 64) return;
+  }
+}
 
 const JsonValue* JsonFields::find(std::string_view name) {
   for (size_t k = 0; k < members_.size() && k < 64; ++k)
@@ -315,45 +356,5 @@ void JsonFields::finish() const {
     if (k >= 64 || !(taken_ >> k & 1))
       fail(ErrorKind::value, what_, excerpt(members_[k].first) + " is there", "nothing of that name belongs there");
 }
-
-// ---- Text ----
-
-bool is_utf8(std::string_view text) {
-  for (size_t length; !text.empty(); text.remove_prefix(length))
-    if (!(length = utf8_length(text))) return false;
-  return true;
-}
-
-std::string excerpt(std::string_view text) {
-  constexpr size_t most = 60;
-  size_t end = 0;
-  while (end < text.size() && end < most) {
-    const size_t length = utf8_length(text.substr(end));
-    if (!length) break;
-    end += length;
-  }
-  std::string cut = json_string(text.substr(0, end));
-  if (end < text.size()) cut.insert(cut.size() - 1, "...");
-  return cut;
-}
-
-std::string json_string(std::string_view text) {
-  std::string result = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') result += '\\';
-    if (static_cast<unsigned char>(c) >= 0x20) {
-      result += c;
-      continue;
-    }
-    constexpr char hex[] = "0123456789abcdef";
-    result += "\\u00";
-    result += hex[c >> 4];
-    result += hex[c & 15];
-  }
-  return result + '"';
-}
-
-std::string json_number(double value) { return shortest(value); }
-std::string json_number(float value) { return shortest(value); }
 
 }  // namespace chainrule

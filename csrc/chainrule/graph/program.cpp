@@ -5,6 +5,7 @@
 #include "chainrule/autograd/elementwise.h"
 #include "chainrule/autograd/small_list.h"
 #include "chainrule/core/error.h"
+#include "chainrule/graph/formula.h"
 #include "chainrule/ops/reductions.h"
 
 namespace chainrule {
@@ -17,8 +18,6 @@ void prepare(Tensor& result, const Meta& meta) {
   if (!is_plain || !exclusively_ours(result)) result = Tensor::empty(meta);
 }
 
-std::string quoted(const GraphNode& node) { return node.name.empty() ? "an input without a name" : node.name; }
-
 }  // namespace
 
 Program::Program(Graph graph) : graph_(std::move(graph)) {
@@ -28,6 +27,10 @@ Program::Program(Graph graph) : graph_(std::move(graph)) {
     first_slot_.push_back(slots);
     slots += node.outputs.size();
     (node.op ? ops_ : leaves_).push_back(i);
+    const bool is_own = node.op ? !node.op->view : !node.value;
+    if (is_own)
+      for (const Meta& meta : node.outputs)
+        bytes_ += static_cast<double>(numel_of(meta.shape)) * static_cast<double>(size_of(meta.dtype));
   }
   values_.resize(slots);
   for (int i : leaves_) values_[slot({i, 0})] = graph_.nodes()[static_cast<size_t>(i)].value;
@@ -35,15 +38,18 @@ Program::Program(Graph graph) : graph_(std::move(graph)) {
   owed_.resize(graph_.nodes().size());
 }
 
+std::string Program::label(int node) const { return labels_of(graph_)[static_cast<size_t>(node)]; }
+
 void Program::feed(int node, const Tensor& value) {
   has_run_ = false;
+  static_cast<void>(value.data());  // fails for a placeholder
   const GraphNode& input = graph_.nodes()[static_cast<size_t>(node)];
   const Meta& meta = input.outputs[0];
   if (!same(value.shape(), meta.shape))
-    fail(ErrorKind::shape, "forward", quoted(input) + " of shape " + to_string(value.shape()),
+    fail(ErrorKind::shape, "forward", label(node) + " of shape " + to_string(value.shape()),
          "the graph was assembled for shape " + to_string(meta.shape));
   if (value.dtype() != meta.dtype)
-    fail(ErrorKind::dtype, "forward", quoted(input) + " of dtype " + name_of(value.dtype()),
+    fail(ErrorKind::dtype, "forward", label(node) + " of dtype " + name_of(value.dtype()),
          std::string("the graph was assembled for ") + name_of(meta.dtype), "convert it with .to(...)");
   values_[slot({node, 0})] = value;
 }
@@ -68,14 +74,14 @@ void Program::forget_feeds() {
 }
 
 void Program::begin_forward() {
-  has_run_ = ops_.empty();
+  has_run_ = false;
   gradients_.clear();
   result_versions_.clear();
   for (size_t k = 0; k < leaves_.size(); ++k) {
     const Tensor& value = values_[slot({leaves_[k], 0})];
     if (!value) {
       const GraphNode& node = graph_.nodes()[static_cast<size_t>(leaves_[k])];
-      fail(ErrorKind::value, "forward", "no value for " + quoted(node), "every input needs one",
+      fail(ErrorKind::value, "forward", "no value for " + label(leaves_[k]), "every input needs one",
            node.name.empty()
                ? "keep the tensor, or the module it belongs to, in a variable until the graph is taken, and take "
                  "the graph before backward() frees the tape"
@@ -83,11 +89,14 @@ void Program::begin_forward() {
     }
     versions_[k] = value->storage->version;
   }
+  has_run_ = ops_.empty();
   for (int i : ops_)  // a view would hold the memory it looks at
     if (graph_.nodes()[static_cast<size_t>(i)].op->view) values_[slot({i, 0})] = Tensor();
 }
 
 void Program::forget_results() {
+  has_run_ = false;
+  gradients_.clear();
   for (int i : ops_)
     for (size_t k = 0; k < graph_.nodes()[static_cast<size_t>(i)].outputs.size(); ++k)
       values_[slot({i, static_cast<int>(k)})] = Tensor();
@@ -160,8 +169,7 @@ int Program::first_changed() const {
 void Program::check_unchanged() const {
   const int changed = first_changed();
   if (changed >= 0)
-    fail(ErrorKind::graph, "backward",
-         quoted(graph_.nodes()[static_cast<size_t>(changed)]) + " was changed after forward read it",
+    fail(ErrorKind::graph, "backward", label(changed) + " was changed after forward read it",
          "a gradient is that of the values of the last forward", "run forward again");
 }
 
@@ -200,7 +208,12 @@ void Program::begin_backward(Ref of, std::span<const int> wrt, const Tensor& see
 void Program::backward(Ref of, std::span<const int> wrt, const Tensor& seed, bool keep) {
   const GradMode unrecorded(false);
   begin_backward(of, wrt, seed, keep);
-  for (int i : order_) backward_of(i, nullptr);
+  try {
+    for (int i : order_) backward_of(i, nullptr);
+  } catch (...) {
+    gradients_.clear();
+    throw;
+  }
 }
 
 std::vector<Tensor> Program::run_node_backward(int node) {

@@ -15,6 +15,8 @@ class Program {
   explicit Program(Graph graph);
 
   const Graph& graph() const { return graph_; }
+  /// Of the memory that the inputs and results of a run take.
+  double bytes() const { return bytes_; }
 
   // ---- Forward ----
   /// Gives an input its value; fails unless shape and dtype are those of the input.
@@ -27,7 +29,7 @@ class Program {
   /// Fails, naming the first, when an input that the outputs depend on has no value; then forgets the last run.
   void begin_forward();
   void run_node(int node);  ///< its inputs have run
-  /// A run a node at a time: nothing has a value that has not been computed in it.
+  /// Nothing has a value that will not have been computed anew: before a run a node at a time, after one that failed.
   void forget_results();
   /// The value of the last run; empty when there was none.
   const Tensor& value(Ref ref) const { return values_[slot(ref)]; }
@@ -48,6 +50,7 @@ class Program {
 
  private:
   size_t slot(Ref ref) const { return first_slot_[static_cast<size_t>(ref.node)] + static_cast<size_t>(ref.output); }
+  std::string label(int node) const;  ///< for errors
   void plan_backward(Ref of, std::span<const int> wrt);
   int first_changed() const;
   void check_unchanged() const;
@@ -60,9 +63,10 @@ class Program {
   Graph graph_;
   std::vector<size_t> first_slot_;
   std::vector<int> ops_, leaves_;
-  std::vector<Tensor> values_, gradients_;   // by slot
-  std::vector<uint32_t> versions_;           // of the leaves' memory, when forward read it
-  std::vector<uint32_t> result_versions_;    // of the outputs' memory, when forward had made it
+  std::vector<Tensor> values_, gradients_;  // by slot
+  std::vector<uint32_t> versions_;  // of the leaves' memory, when forward read it
+  std::vector<uint32_t> result_versions_;  // of the outputs' memory, when forward had made it
+  double bytes_ = 0;
   bool has_run_ = false, keep_ = false;
   Tensor seed_;
 
@@ -70,7 +74,7 @@ class Program {
   Ref of_;
   std::vector<int> wrt_, order_;
   std::vector<unsigned> owed_;  // by node: which inputs lead to wrt
-  std::vector<char> asked_;     // by node: is it in wrt
+  std::vector<char> asked_;  // by node: is it in wrt
 };
 
 }  // namespace chainrule

@@ -46,12 +46,12 @@ StoredTensor stored_tensor(const std::string& name, const JsonValue& entry) {
   JsonFields fields(entry, where);
   StoredTensor stored{.name = name, .meta = {}};
   stored.meta.dtype = dtype_stored_as(fields.take("dtype").string(where), where);
-  const std::vector<JsonValue> sizes = fields.take("shape").items(where);
+  const JsonItems sizes = fields.take("shape").items(where);
   if (sizes.size() > max_dims)
     fail(ErrorKind::shape, where, std::to_string(sizes.size()) + " dimensions",
          "a tensor has at most " + std::to_string(max_dims));
-  for (const JsonValue& size : sizes) stored.meta.shape.push_back(size.integer(where));
-  const std::vector<JsonValue> offsets = fields.take("data_offsets").items(where);
+  for (const JsonValue size : sizes) stored.meta.shape.push_back(size.integer(where));
+  const JsonItems offsets = fields.take("data_offsets").items(where);
   if (offsets.size() != 2)
     fail(ErrorKind::value, where, std::to_string(offsets.size()) + " data_offsets", "there must be two, begin and end");
   stored.begin = offsets[0].integer(where);

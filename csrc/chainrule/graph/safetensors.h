@@ -41,6 +41,8 @@ class SafetensorsReader {
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
   /// The texts of __metadata__.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// One of them, which may be large, to keep.
+  std::string take_metadata(const std::string& key) { return std::move(metadata_.at(key)); }
   /// The elements, in memory of their own.
   Tensor read(const StoredTensor& stored) const;
 

@@ -40,6 +40,7 @@ class Reader {
     for (Node* node : order_)
       if (!node->is_leaf()) add_op(node);
     for (const NamedTensor& output : options_.outputs) add_output(output);
+    note_versions();
     return std::move(graph_);
   }
 
@@ -59,6 +60,7 @@ class Reader {
   Ref without_value(const Meta& meta);
   void add_op(Node* node);
   void add_output(const NamedTensor& output);
+  void note_versions();
   int scope_of(ModuleCall* call);
   Tensor saved_anywhere(Node* leaf);
 
@@ -179,6 +181,9 @@ Ref Reader::held(const Tensor& value, ModuleCall* call) {
     ref = add_input(unique(name), value.meta());
     graph_.node(ref.node).value = value;
   }
+  const int op = value->storage->unrecorded_op;
+  if (op != no_op && graph_.node(ref.node).kind != NodeKind::parameter)
+    graph_.node(ref.node).frozen_by = installed().rows[static_cast<size_t>(op)].info->name;
   return held_[place] = ref;
 }
 
@@ -224,6 +229,19 @@ void Reader::add_output(const NamedTensor& output) {
   GraphNode& node = graph_.node(ref.node);
   if (node.name.empty() && node.kind == NodeKind::op && ref.output == 0) node.name = unique(name);
   graph_.add_output(std::move(name), ref);
+}
+
+// Of all values. And what shares the memory of a parameter changes with it: it is not frozen.
+void Reader::note_versions() {
+  std::set<const Storage*> shared;
+  for (const GraphNode& node : graph_.nodes())
+    if (node.kind == NodeKind::parameter) shared.insert(node.value->storage);
+  for (size_t i = 0; i < graph_.nodes().size(); ++i) {
+    GraphNode& node = graph_.node(static_cast<int>(i));
+    if (!node.value) continue;
+    node.version = node.value->storage->version;
+    if (shared.contains(node.value->storage)) node.frozen_by.clear();
+  }
 }
 
 // The calls around come first, so that a scope stands behind its parent. Two calls of one module are two scopes.

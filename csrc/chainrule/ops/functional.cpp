@@ -118,7 +118,14 @@ Tensor flatten(const Tensor& x, int64_t start_dim, int64_t end_dim) {
 
 Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : Tensor::call(Clone{}, x); }
 Tensor cast(const Tensor& x, DType dtype) { return x.dtype() == dtype ? x : Tensor::call(Cast{dtype}, x); }
-Tensor detach(const Tensor& x) { return x.is_placeholder() ? Tensor::call(Detach{}, x) : x.alias(); }
+Tensor detach(const Tensor& x) {
+  if (x.is_placeholder()) return Tensor::call(Detach{}, x);
+  Tensor result = x.alias();
+  result->detached = grad_enabled() && (x.requires_grad() || x->detached);
+  // What holds the memory alone must know it, too; a leaf is in the graph anyway, with all that shares its memory.
+  if (result->detached && !x.is_leaf()) result->storage->unrecorded_op = id_of<Detach>;
+  return result;
+}
 
 Tensor stack(std::span<const Tensor> tensors, int64_t dim) {
   if (tensors.empty()) fail(ErrorKind::value, "stack", "no tensors", "there must be at least one");

@@ -75,10 +75,18 @@ T one_vjp(const Op& op, const T* gy, std::span<const T> x, const T* y) {
   });
 }
 
+/// The op whose attribute bytes these are; null serves where it has none.
+template <class Op>
+const Op& op_at(const void* bytes) {
+  static constexpr Op without_attributes{};
+  if constexpr (std::is_empty_v<Op>) return without_attributes;
+  else return *static_cast<const Op*>(bytes);
+}
+
 /// Gradient for input k, from the attribute bytes.
 template <class Op, class T>
 T vjp_erased(const void* bytes, int k, const T* gy, std::span<const T> x, const T* y) {
-  const Op& op = *static_cast<const Op*>(bytes);
+  const Op& op = op_at<Op>(bytes);
   if constexpr (input_count<Op> == variadic) {
     return op.template vjp<T>(k, gy[0], x, y[0]);
   } else {

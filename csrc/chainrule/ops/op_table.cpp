@@ -40,11 +40,6 @@ struct FieldRows {
 };
 
 template <class Op>
-const Op& op_at(const void* bytes) {
-  return *static_cast<const Op*>(bytes);
-}
-
-template <class Op>
 void infer_erased(const void* op, std::span<const Meta> x, Meta* y) {
   const auto result = infer_with(op_at<Op>(op), x);
   if constexpr (output_count<Op> == 1) y[0] = result;

@@ -37,6 +37,7 @@ def write(graph: Any, path: str | PathLike[str]) -> None:
 
     Raises:
         ValueError: If the suffix is another one.
+        OSError: If the file cannot be written.
 
     Example:
         >>> with cr.Graph() as g:
@@ -51,7 +52,14 @@ def write(graph: Any, path: str | PathLike[str]) -> None:
         raise ValueError(
             f"draw: the file {fspath(path)!r} ends in {suffix!r}; it must end in one of {known}"
         )
-    Path(path).write_text(_WRITERS[suffix](graph), encoding="utf-8")
+    text = _WRITERS[suffix](graph)
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise type(error)(
+            f"draw: {fspath(path)}: {error.strerror or error}; it must name a file that can be "
+            "written, in a directory that exists"
+        ) from None
 
 
 def mime_bundle(graph: Any) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from operator import index
 
@@ -10,14 +9,17 @@ from chainrule import _C
 from chainrule._C import Tensor
 from chainrule.drawing.drawable import Drawable
 from chainrule.graphs import reading
+from chainrule.graphs.checks import as_ref, file_name, names_in
 from chainrule.graphs.names import ModuleNamer, module_names, named_tensors
 from chainrule.graphs.nodes import GraphNode
 from chainrule.graphs.numbers import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
+    from typing import Any, NoReturn
 
     from chainrule.graphs.nodes import Ref
     from chainrule.graphs.summary import Summary
@@ -111,6 +113,8 @@ class Graph(Drawable, _C.Graph):
                 f"input: {name} has the shape {tuple(shape)}; one size of a tensor may be left "
                 "open, and all that are None stand for the same one"
             )
+        if any(abs(size) > 2**62 for size in sizes):
+            raise ValueError(f"input: {name} has the shape {tuple(shape)}; no tensor is so large")
         placeholder: Tensor = _C._placeholder(dtype, sizes)
         placeholder.name = name
         self._placeholders[name] = placeholder
@@ -122,22 +126,23 @@ class Graph(Drawable, _C.Graph):
         Args:
             names: Names, as a list or in one string with spaces or commas between.
         """
-        return tuple(
-            self.input(name)
-            for name in (names.replace(",", " ").split() if isinstance(names, str) else names)
-        )
+        spaced = names.replace(",", " ") if isinstance(names, str) else names
+        return tuple(self.input(name) for name in names_in(spaced, "inputs", "names"))
 
-    def outputs(self, /, **outputs: Tensor) -> Graph:
+    def outputs(self, /, *unnamed: Tensor, **outputs: Tensor) -> Graph:
         """Says what the graph computes, by name, and returns the graph, which is then ready to run.
 
         Args:
+            *unnamed: None: every output has a name.
             **outputs: Results of the block: placeholders, or tensors computed from none.
 
         Raises:
             ValueError: No output is named.
-            TypeError: An output is not a Tensor.
+            TypeError: An output is not a Tensor, or has no name.
             RuntimeError: An output depends on a placeholder of another graph.
         """
+        if unnamed:
+            raise TypeError("outputs: one without a name; every output has one; write outputs(L=L)")
         for name, value in outputs.items():  # this name goes before that of a variable
             if isinstance(value, Tensor) and _C._is_placeholder(value) and value.name is None:
                 value.name = name
@@ -204,7 +209,7 @@ class Graph(Drawable, _C.Graph):
         """
         if isinstance(ref, str):
             ref = self.output_refs.get(ref) or (self.node(ref).id, 0)
-        return self._value(*ref)
+        return self._value(*as_ref(ref, "value"))
 
     def gradient(self, ref: Ref | str) -> Tensor | None:
         """The gradient of an output of a node in the last backward; None if there is none.
@@ -212,7 +217,9 @@ class Graph(Drawable, _C.Graph):
         Args:
             ref: (node id, output number), or the name of a node or output.
         """
-        return self._gradient(*((self.node(ref).id, 0) if isinstance(ref, str) else ref))
+        if isinstance(ref, str):
+            ref = (self.node(ref).id, 0)
+        return self._gradient(*as_ref(ref, "gradient"))
 
     # ---- the mathematics of it ----
 
@@ -292,7 +299,7 @@ class Graph(Drawable, _C.Graph):
         """
         if not self.output_refs:
             raise RuntimeError("save: a graph without outputs; say outputs(L=...) first")
-        self._save(os.fspath(path))
+        self._save(file_name(path, "save"))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Graph:
@@ -320,8 +327,42 @@ class Graph(Drawable, _C.Graph):
             {'y': tensor(6.)}
         """
         result = cls()
-        result._load(os.fspath(path))
+        result._load(file_name(path, "load"))
         return result
+
+    def __copy__(self) -> Graph:
+        """For copy.copy: a graph of its own on the same parameters, which has not run."""
+        return self._copied([])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
+        """For copy.deepcopy: with parameters of its own, too; nodes that share one share it."""
+        import copy
+
+        values: list[tuple[int, Tensor]] = []
+        copies: dict[tuple[object, ...], Tensor] = {}
+        for id, value in self._own_values():
+            place = (value.data_ptr(), value.shape, value.stride(), value.dtype)
+            if place not in copies:
+                copies[place] = copy.deepcopy(value, memo)
+                values.append((id, copies[place]))
+            elif copies[place].requires_grad == value.requires_grad:
+                values.append((id, copies[place]))
+            else:
+                shared = copies[place].detach()
+                values.append((id, shared.requires_grad_(value.requires_grad)))
+        return self._copied(values)
+
+    def _copied(self, values: list[tuple[int, Tensor]]) -> Graph:
+        result = Graph()
+        result._set_copy(self, values)
+        result._placeholders = dict(self._placeholders)
+        result._variables = dict(self._variables)
+        return result
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "pickle: a Graph; it is saved as a file without code; use save() and load()"
+        )
 
     # ---- differentiating ----
 
@@ -337,7 +378,8 @@ class Graph(Drawable, _C.Graph):
 
         Raises:
             RuntimeError: `of` does not depend on something in `wrt`.
-            ValueError: A name is not that of a node.
+            ValueError: A name is not that of a node, or stands twice in `wrt`, or `wrt` is empty.
+            TypeError: A name is not a str.
 
         Example:
             >>> with cr.Graph() as g:
@@ -347,6 +389,5 @@ class Graph(Drawable, _C.Graph):
             {'x': tensor(12.)}
         """
         result = Graph()
-        names = [wrt] if isinstance(wrt, str) else list(wrt)
-        result._set_gradients(self, of, names)
+        result._set_gradients(self, of, names_in(wrt, "grad", "wrt"))
         return result

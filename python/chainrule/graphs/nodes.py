@@ -30,12 +30,15 @@ class GraphNode:
         module: The path of the module call that made it, or "".
         module_type: The class of that module, or "".
         source: The user's line that made it, "train.py:12", or "".
+        frozen_by: The op that computed an input or constant beside the tape, as comparisons are: it
+            is right for the values that the graph was taken with. "" in other nodes.
     """
 
     __slots__ = (
         "_dtypes",
         "_shapes",
         "attributes",
+        "frozen_by",
         "id",
         "inputs",
         "kind",
@@ -56,8 +59,9 @@ class GraphNode:
         self.name: str
         self.label: str
         self.source: str
+        self.frozen_by: str
         self.kind, self.op, self.attributes, self.inputs, shapes, dtypes = row[:6]
-        self.name, self.label, scope, self.source = row[6:]
+        self.name, self.label, scope, self.source, self.frozen_by = row[6:]
         self._shapes: tuple[tuple[int, ...], ...] = shapes
         self._dtypes: tuple[_C.dtype, ...] = dtypes
         self.module: str

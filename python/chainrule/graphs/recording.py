@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 
 from chainrule import _C
 from chainrule._C import Tensor
+from chainrule.graphs.checks import names_in
 from chainrule.graphs.graph import Graph
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 
@@ -21,6 +23,10 @@ def graph(*results: Tensor, names: Mapping[str, object] | None = None) -> Graph:
     tensors become inputs that keep their value, numbers constants. The graph has run: values can be
     read at once, unless backward() has freed the tape; then only inputs that are still alive have
     values, and the others must be given to forward().
+
+    The tape holds what gradients flow through. The result of a comparison, of argmax or detach() is
+    an input that keeps its value, too; when the graph runs with other values, it warns of that.
+    `trace` has nodes for all of these.
 
     Args:
         *results: What to compute. Their names, or "output", name the outputs.
@@ -40,18 +46,43 @@ def graph(*results: Tensor, names: Mapping[str, object] | None = None) -> Graph:
     if not results:
         raise ValueError("graph: no results; a graph computes at least one")
     for result in results:
-        if not isinstance(result, Tensor):
-            raise TypeError(f"graph: a {type(result).__name__}; it must be a Tensor")
-        if result.grad_fn is None:
-            raise RuntimeError(
-                "graph: a tensor that was computed without recording; a graph is read off the "
-                "tape; compute it from tensors with requires_grad=True, outside of no_grad()"
-            )
+        _check_result(result)
+    if names is not None and not _are_names(names):
+        raise TypeError(
+            f"graph: names is a {type(names).__name__}; it must be a dict of tensors and modules "
+            "by name, such as locals()"
+        )
     found = Graph()
     found._read_list([("", result) for result in results], names or {})
     with contextlib.suppress(ValueError):  # the tape was freed
         found.forward()
     return found
+
+
+def _are_names(names: object) -> bool:
+    return isinstance(names, Mapping) and all(isinstance(name, str) for name in names)
+
+
+def _check_result(result: object) -> None:
+    """Refuses what no graph can be read from."""
+    if not isinstance(result, Tensor):
+        raise TypeError(f"graph: a {type(result).__name__}; it must be a Tensor")
+    if result.grad_fn is not None:
+        return
+    if _C._is_placeholder(result):
+        raise RuntimeError(
+            f"graph: the placeholder {result.name}; nothing has been computed from it; compute a "
+            "result, and say g.outputs(L=...) of the graph whose input it is"
+        )
+    if result.requires_grad:
+        raise RuntimeError(
+            f"graph: a leaf{f' ({result.name})' if result.name else ''}, which nothing was "
+            "computed for; a graph is that of a result; compute something from it"
+        )
+    raise RuntimeError(
+        "graph: a tensor that was computed without recording; a graph is read off the tape; "
+        "compute it from tensors with requires_grad=True, outside of no_grad()"
+    )
 
 
 def trace(fn: Callable[..., Any], *example_inputs: object, names: list[str] | None = None) -> Graph:
@@ -67,7 +98,8 @@ def trace(fn: Callable[..., Any], *example_inputs: object, names: list[str] | No
         names: What the inputs are called; the parameters' names of `fn` if left out.
 
     Raises:
-        TypeError: `fn` returns something else.
+        TypeError: `fn` is no function, or returns something else.
+        ValueError: There are not as many names as inputs.
         RuntimeError: `fn` reads a value, as in `if x > 0`.
 
     Example:
@@ -75,6 +107,8 @@ def trace(fn: Callable[..., Any], *example_inputs: object, names: list[str] | No
         >>> cr.trace(net, cr.zeros(5, 2)).forward(input=cr.zeros(5, 2))["output"].shape
         (5, 3)
     """
+    if not callable(fn):
+        raise TypeError(f"trace: fn is a {type(fn).__name__}; it must be a function or a module")
     examples = [_C.as_tensor(example) for example in example_inputs]
     return traced(fn, [e.shape for e in examples], [e.dtype for e in examples], names)
 
@@ -89,12 +123,16 @@ def traced(
     from chainrule.nn.module import Module
 
     found = Graph()
+    names = _names_of(fn, len(shapes)) if names is None else names_in(names, "trace", "names")
+    if len(names) != len(shapes):
+        raise ValueError(
+            f"trace: {len(names)} names for {len(shapes)} inputs; every input has one; leave names "
+            "out, and the inputs are called as the parameters of fn"
+        )
     with source_lines():
         inputs = [
             found.input(name, shape, dtype)
-            for name, shape, dtype in zip(
-                names or _names_of(fn, len(shapes)), shapes, dtypes, strict=True
-            )
+            for name, shape, dtype in zip(names, shapes, dtypes, strict=True)
         ]
         result = fn(*inputs)
     if isinstance(result, Tensor):

@@ -77,15 +77,20 @@ class UnknownSize:
         if isinstance(other, Tensor):
             return NotImplemented
         value = _value_of(other)
-        return self._refuse(operator, other) if value is None else _size(result(value))
+        if value is None:
+            return self._refuse(operator, other)
+        combined = result(value)
+        if not _can_follow(combined):
+            self._refuse(operator, other)
+        return _size(combined)
 
     # ---- what cannot ----
 
     def _refuse(self, operator: str, other: object) -> NoReturn:
         raise RuntimeError(
             f"size: {self} {operator} {other}; N is not known before the graph runs, and only its "
-            "multiples, with a number added, can be followed; divide a tensor by it, or give the "
-            "input its whole shape"
+            "multiples, with a number added, can be followed, all up to a million; divide a tensor "
+            "by it, or give the input its whole shape"
         )
 
     def __float__(self) -> NoReturn:
@@ -131,6 +136,17 @@ def _value_of(size: object) -> int | None:
     if isinstance(size, UnknownSize):
         return size._value
     return size if isinstance(size, int) else None
+
+
+_MOST = 1_000_000
+
+
+def _can_follow(value: int) -> bool:
+    """Whether it is surely times * N + plus, for factors and sums that a model has."""
+    from chainrule import _C
+
+    times = (value + _C.unknown_size // 2) // _C.unknown_size
+    return abs(times) <= _MOST and abs(value - times * _C.unknown_size) <= _MOST
 
 
 def _size(value: int) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from chainrule.graphs.checks import names_in
 from chainrule.graphs.graph import Graph
 from chainrule.graphs.sizes import UnknownSize
 
@@ -162,7 +163,7 @@ def summarize(graph: Graph, N: int, wrt: str | Iterable[str] | None) -> Summary:
         raise ValueError(f"summary: N is {N}; a batch has at least one sample")
     if not graph.output_refs:
         raise RuntimeError("summary: a graph without outputs; say outputs(L=...) first")
-    names = [wrt] if isinstance(wrt, str) else list(wrt or ())
+    names = [wrt] if isinstance(wrt, str) else names_in(wrt or (), "summary", "wrt")
     leaves = [graph.node(name) for name in names]
     for leaf in leaves:
         if leaf.kind not in ("input", "parameter"):
@@ -300,13 +301,19 @@ def _shapes(
 ) -> list[tuple[int | None, ...]]:
     """One shape or several, as several."""
     sizes, shapes = [], []
-    for item in given:
-        if item is None or isinstance(item, int):
-            sizes.append(item)
-        else:
-            shapes.append(tuple(item))
-    if sizes and shapes:
+    try:
+        for item in given:
+            if item is None or isinstance(item, int):
+                sizes.append(item)
+            else:
+                shapes.append(tuple(item))
+    except TypeError:
+        is_shape = False
+    else:
+        is_shape = not (sizes and shapes) and not isinstance(given, str)
+    if not is_shape:
         raise TypeError(
-            f"summary: input_shape is {given}; it must be one shape or a list of shapes"
+            f"summary: input_shape is {given!r}; it must be one shape or a list of shapes; "
+            "write (None, 64) for a batch"
         )
     return shapes or [tuple(sizes)]
