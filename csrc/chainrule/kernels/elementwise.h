@@ -100,27 +100,31 @@ template <class Op, class S, int... K>
   });
 }
 
+template <class Op, class S, int... K>
+[[gnu::noinline]] void forward_tiles(const Op& op, const ForwardArguments& a, std::integer_sequence<int, K...> inputs) {
+  typename InputsOf<Op>::template Sources<S> x;
+  (std::get<K>(x).open(a.x[K], a.x_step[K], a.x_row_step[K]), ...);
+  Sink<OutputElement<Op, S>> y(a.y, a.y_step, a.y_row_step);
+  const int64_t keep[] = {std::get<K>(x).keep()...};
+  const TileShape tile(y.gathered() || (... || std::get<K>(x).gathered()), a.rows, a.n);
+  for_tiles(tile, a.rows, a.n, [&](int64_t first_row, int64_t rows, int64_t first, int64_t columns) {
+    (std::get<K>(x).enter_tile(first_row, first, rows, columns), ...);
+    for (int64_t r = 0; r < rows; ++r)
+      forward_row<Op, S>(op, y.row(first_row, r, first, columns), {std::get<K>(x).row(first_row, r, first, columns)...},
+                         keep, columns, inputs);
+    y.leave_tile(first_row, first, rows, columns);
+  });
+}
+
 template <class Op, class S>
 void forward(const void* bytes, const ForwardArguments& a) {
   const Op op = op_from<Op>(bytes);
-  [&]<int... K>(std::integer_sequence<int, K...> inputs) {
-    if (a.rows == 1 && a.y_step == 1 && (... && (a.x_step[K] == 1))) [[likely]] {
-      constexpr int64_t all[max_operands] = {-1, -1, -1};
-      return forward_row<Op, S>(op, static_cast<OutputElement<Op, S>*>(a.y),
-                                {static_cast<const InputElement<Op, S, K>*>(a.x[K])...}, all, a.n, inputs);
-    }
-    typename InputsOf<Op>::template Sources<S> x;
-    (std::get<K>(x).open(a.x[K], a.x_step[K], a.x_row_step[K]), ...);
-    Sink<OutputElement<Op, S>> y(a.y, a.y_step, a.y_row_step);
-    const int64_t keep[] = {std::get<K>(x).keep()...};
-    const TileShape tile(y.gathered() || (... || std::get<K>(x).gathered()), a.rows, a.n);
-    for_tiles(tile, a.rows, a.n, [&](int64_t first_row, int64_t rows, int64_t first, int64_t columns) {
-      (std::get<K>(x).enter_tile(first_row, first, rows, columns), ...);
-      for (int64_t r = 0; r < rows; ++r)
-        forward_row<Op, S>(op, y.row(first_row, r, first, columns),
-                           {std::get<K>(x).row(first_row, r, first, columns)...}, keep, columns, inputs);
-      y.leave_tile(first_row, first, rows, columns);
-    });
+  [&]<int... K>(std::integer_sequence<int, K...> inputs) CR_INLINE_BODY {
+    if (a.rows != 1 || a.y_step != 1 || (... || (a.x_step[K] != 1))) [[unlikely]]
+      return forward_tiles<Op, S>(op, a, inputs);
+    static constexpr int64_t all[max_operands] = {-1, -1, -1};
+    forward_row<Op, S>(op, static_cast<OutputElement<Op, S>*>(a.y),
+                       {static_cast<const InputElement<Op, S, K>*>(a.x[K])...}, all, a.n, inputs);
   }(std::make_integer_sequence<int, Signature<Op>::inputs>{});
 }
 
@@ -157,44 +161,48 @@ template <class Op, class S, int... K>
   });
 }
 
+template <class Op, class S, int... K>
+[[gnu::noinline]] void backward_tiles(const Op& op, const BackwardArguments& a,
+                                      std::integer_sequence<int, K...> inputs) {
+  typename InputsOf<Op>::template Sources<S> x;
+  Source<S> gy, y;
+  // What the formula does not read is never loaded: its pointer may be null.
+  const auto input = [&](int k) { return (all_vjp_bits<Op>() >> k & 1) != 0 ? a.x[k] : nullptr; };
+  (std::get<K>(x).open(input(K), a.x_step[K], a.x_row_step[K]), ...);
+  gy.open(a.gy, a.gy_step, a.gy_row_step);
+  y.open(a.y, a.y_step, a.y_row_step);
+  const int64_t keep[] = {std::get<K>(x).keep()..., gy.keep(), y.keep()};
+  const TileShape tile(gy.gathered() || y.gathered() || (... || std::get<K>(x).gathered()), a.rows, a.n);
+  for_tiles(tile, a.rows, a.n, [&](int64_t first_row, int64_t rows, int64_t first, int64_t columns) {
+    (std::get<K>(x).enter_tile(first_row, first, rows, columns), ...);
+    gy.enter_tile(first_row, first, rows, columns);
+    y.enter_tile(first_row, first, rows, columns);
+    for (int64_t r = 0; r < rows; ++r) {
+      BackwardRow<Op, S> row{{std::get<K>(x).row(first_row, r, first, columns)...},
+                             gy.row(first_row, r, first, columns),
+                             y.row(first_row, r, first, columns),
+                             {}};
+      for (int k = 0; k < Signature<Op>::inputs; ++k)
+        row.gx[k] = a.gx[k] ? static_cast<S*>(a.gx[k]) + (first_row + r) * a.gx_row_step + first : nullptr;
+      backward_row<Op, S>(op, row, keep, columns, inputs);
+    }
+  });
+}
+
 template <class Op, class S>
 void backward(const void* bytes, const BackwardArguments& a) {
   const Op op = op_from<Op>(bytes);
-  [&]<int... K>(std::integer_sequence<int, K...> inputs) {
+  [&]<int... K>(std::integer_sequence<int, K...> inputs) CR_INLINE_BODY {
     const bool dense = a.gy_step == 1 && (!a.y || a.y_step == 1) && (... && (!a.x[K] || a.x_step[K] == 1));
-    if (a.rows == 1 && dense) [[likely]] {
-      constexpr int64_t all[max_operands + 2] = {-1, -1, -1, -1, -1};
-      const auto or_any = [&](const void* p) { return p ? p : a.gy; };  // no rule that runs reads it: anything will do
-      BackwardRow<Op, S> row{{static_cast<const InputElement<Op, S, K>*>(or_any(a.x[K]))...},
-                             static_cast<const S*>(a.gy),
-                             static_cast<const S*>(or_any(a.y)),
-                             {}};
-      for (int k = 0; k < Signature<Op>::inputs; ++k) row.gx[k] = static_cast<S*>(a.gx[k]);
-      return backward_row<Op, S>(op, row, all, a.n, inputs);
-    }
-    typename InputsOf<Op>::template Sources<S> x;
-    Source<S> gy, y;
-    // What the formula does not read is never loaded: its pointer may be null.
-    const auto input = [&](int k) { return (all_vjp_bits<Op>() >> k & 1) != 0 ? a.x[k] : nullptr; };
-    (std::get<K>(x).open(input(K), a.x_step[K], a.x_row_step[K]), ...);
-    gy.open(a.gy, a.gy_step, a.gy_row_step);
-    y.open(a.y, a.y_step, a.y_row_step);
-    const int64_t keep[] = {std::get<K>(x).keep()..., gy.keep(), y.keep()};
-    const TileShape tile(gy.gathered() || y.gathered() || (... || std::get<K>(x).gathered()), a.rows, a.n);
-    for_tiles(tile, a.rows, a.n, [&](int64_t first_row, int64_t rows, int64_t first, int64_t columns) {
-      (std::get<K>(x).enter_tile(first_row, first, rows, columns), ...);
-      gy.enter_tile(first_row, first, rows, columns);
-      y.enter_tile(first_row, first, rows, columns);
-      for (int64_t r = 0; r < rows; ++r) {
-        BackwardRow<Op, S> row{{std::get<K>(x).row(first_row, r, first, columns)...},
-                               gy.row(first_row, r, first, columns),
-                               y.row(first_row, r, first, columns),
-                               {}};
-        for (int k = 0; k < Signature<Op>::inputs; ++k)
-          row.gx[k] = a.gx[k] ? static_cast<S*>(a.gx[k]) + (first_row + r) * a.gx_row_step + first : nullptr;
-        backward_row<Op, S>(op, row, keep, columns, inputs);
-      }
-    });
+    if (a.rows != 1 || !dense) [[unlikely]]
+      return backward_tiles<Op, S>(op, a, inputs);
+    static constexpr int64_t all[max_operands + 2] = {-1, -1, -1, -1, -1};
+    const auto or_any = [&](const void* p) { return p ? p : a.gy; };  // no rule that runs reads it: anything will do
+    const BackwardRow<Op, S> row{{static_cast<const InputElement<Op, S, K>*>(or_any(a.x[K]))...},
+                                 static_cast<const S*>(a.gy),
+                                 static_cast<const S*>(or_any(a.y)),
+                                 {static_cast<S*>(a.gx[K])...}};
+    backward_row<Op, S>(op, row, all, a.n, inputs);
   }(std::make_integer_sequence<int, Signature<Op>::inputs>{});
 }
 
