@@ -74,30 +74,37 @@ struct InputsOf<Op, std::integer_sequence<int, K...>> {
   using Pointers = std::tuple<const InputElement<Op, S, K>*...>;
 };
 
-/// pack(i, count, partial) for the columns of a row.
-template <class S, class F>
-CR_INLINE void for_columns(int64_t n, const F& pack) {
-  constexpr int64_t width = lanes<S>;
-  int64_t i = 0;
-  for (; i + width <= n; i += width) pack(i, width, std::false_type{});
-  if (i < n) pack(i, n - i, std::true_type{});
-}
-
 // ---- Forward -----------------------------------------------------------------------------------------------------
 
+// Note [Whole vectors and the rest]
+// A row is run in two functions. In the one for whole vectors everything is inlined, or else GCC calls a long formula
+// once a vector, which then loads all its constants anew; the one for the rest calls that formula, which is there once.
+
 // One body for the dense case and the tiles.
+template <class Op, class S, bool partial, int... K>
+CR_INLINE void forward_pack(const Op& op, OutputElement<Op, S>* y, const typename InputsOf<Op>::template Pointers<S>& x,
+                            const int64_t* keep, int64_t i, int64_t count) {
+  const auto result = op.forward(load_input<Op, S, K, partial>(std::get<K>(x) + (i & keep[K]), count)...);
+  if constexpr (Signature<Op>::mask_output) store_mask_pack<partial, S>(result, y + i, count);
+  else store_pack<partial>(Pack<S, lanes<S>>(result), y + i, count);
+}
+
 template <class Op, class S, int... K>
-[[gnu::noinline]] void forward_row(const Op& op, OutputElement<Op, S>* y,
-                                   const typename InputsOf<Op>::template Pointers<S>& pointers, const int64_t* keep,
-                                   int64_t n, std::integer_sequence<int, K...>) {
+[[gnu::noinline, gnu::flatten]] void forward_vectors(const Op& op, OutputElement<Op, S>* y,
+                                                     const typename InputsOf<Op>::template Pointers<S>& pointers,
+                                                     const int64_t* keep, int64_t n) {
   const int64_t kept[] = {keep[K]...};
   const auto x = pointers;
-  for_columns<S>(n, [&](int64_t i, int64_t count, auto is_partial) CR_INLINE_BODY {
-    constexpr bool partial = decltype(is_partial)::value;
-    const auto result = op.forward(load_input<Op, S, K, partial>(std::get<K>(x) + (i & kept[K]), count)...);
-    if constexpr (Signature<Op>::mask_output) store_mask_pack<partial, S>(result, y + i, count);
-    else store_pack<partial>(Pack<S, lanes<S>>(result), y + i, count);
-  });
+  for (int64_t i = 0; i + lanes<S> <= n; i += lanes<S>) forward_pack<Op, S, false, K...>(op, y, x, kept, i, lanes<S>);
+}
+
+template <class Op, class S, int... K>
+[[gnu::noinline]] void forward_row(const Op& op, OutputElement<Op, S>* y,
+                                   const typename InputsOf<Op>::template Pointers<S>& x, const int64_t* keep, int64_t n,
+                                   std::integer_sequence<int, K...>) {
+  const int64_t rest = n % lanes<S>;
+  if (rest < n) forward_vectors<Op, S, K...>(op, y, x, keep, n);
+  if (rest) forward_pack<Op, S, true, K...>(op, y, x, keep, n - rest, rest);
 }
 
 template <class Op, class S, int... K>
@@ -138,27 +145,37 @@ struct BackwardRow {
 };
 
 /// keep: of the inputs, then of gy and y.
+template <class Op, class S, bool partial, int... K>
+CR_INLINE void backward_pack(const Op& op, const BackwardRow<Op, S>& at, const int64_t* keep, int64_t i,
+                             int64_t count) {
+  using P = Pack<S, lanes<S>>;
+  constexpr bool reads_y = (all_vjp_bits<Op>() & uses_output) != 0;
+  const P gy = load_pack<S, partial>(at.gy + (i & keep[sizeof...(K)]), count);
+  P y = 0.0;
+  if constexpr (reads_y) y = load_pack<S, partial>(at.y + (i & keep[sizeof...(K) + 1]), count);
+  const std::tuple x{load_input<Op, S, K, partial>(std::get<K>(at.x) + (i & keep[K]), count)...};
+  const auto gradient = [&]<int J>(wrt<J>) CR_INLINE_BODY {
+    if constexpr (vjp_facts<Op, J>().exists) {
+      if (at.gx[J]) store_pack<partial>(P(call_vjp<J>(op, gy, std::get<K>(x)..., y)), at.gx[J] + i, count);
+    }
+  };
+  (gradient(wrt<K>{}), ...);
+}
+
+template <class Op, class S, int... K>
+[[gnu::noinline, gnu::flatten]] void backward_vectors(const Op& op, const BackwardRow<Op, S>& row, const int64_t* keep,
+                                                      int64_t n) {
+  const int64_t kept[] = {keep[K]..., keep[sizeof...(K)], keep[sizeof...(K) + 1]};
+  const auto at = row;
+  for (int64_t i = 0; i + lanes<S> <= n; i += lanes<S>) backward_pack<Op, S, false, K...>(op, at, kept, i, lanes<S>);
+}
+
 template <class Op, class S, int... K>
 [[gnu::noinline]] void backward_row(const Op& op, const BackwardRow<Op, S>& row, const int64_t* keep, int64_t n,
                                     std::integer_sequence<int, K...>) {
-  constexpr int inputs = Signature<Op>::inputs;
-  constexpr bool reads_y = (all_vjp_bits<Op>() & uses_output) != 0;
-  using P = Pack<S, lanes<S>>;
-  const int64_t kept[] = {keep[K]...}, keep_gy = keep[inputs], keep_y = keep[inputs + 1];
-  const auto at = row;
-  for_columns<S>(n, [&](int64_t i, int64_t count, auto is_partial) CR_INLINE_BODY {
-    constexpr bool partial = decltype(is_partial)::value;
-    const P gy = load_pack<S, partial>(at.gy + (i & keep_gy), count);
-    P y = 0.0;
-    if constexpr (reads_y) y = load_pack<S, partial>(at.y + (i & keep_y), count);
-    const std::tuple x{load_input<Op, S, K, partial>(std::get<K>(at.x) + (i & kept[K]), count)...};
-    const auto gradient = [&]<int J>(wrt<J>) CR_INLINE_BODY {
-      if constexpr (vjp_facts<Op, J>().exists) {
-        if (at.gx[J]) store_pack<partial>(P(call_vjp<J>(op, gy, std::get<K>(x)..., y)), at.gx[J] + i, count);
-      }
-    };
-    (gradient(wrt<K>{}), ...);
-  });
+  const int64_t rest = n % lanes<S>;
+  if (rest < n) backward_vectors<Op, S, K...>(op, row, keep, n);
+  if (rest) backward_pack<Op, S, true, K...>(op, row, keep, n - rest, rest);
 }
 
 template <class Op, class S, int... K>
