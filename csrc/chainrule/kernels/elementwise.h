@@ -77,8 +77,9 @@ struct InputsOf<Op, std::integer_sequence<int, K...>> {
 // ---- Forward -----------------------------------------------------------------------------------------------------
 
 // Note [Whole vectors and the rest]
-// A row is run in two functions. In the one for whole vectors everything is inlined, or else GCC calls a long formula
-// once a vector, which then loads all its constants anew; the one for the rest calls that formula, which is there once.
+// A row is run in two functions. In the one for whole vectors everything is to be inlined: GCC likes to call a long
+// formula once a vector, which then loads all its constants anew. Its limits are raised for these sources in
+// csrc/CMakeLists.txt; the attribute alone does not do it. In a function of its own, the rest cannot spoil the loop.
 
 // One body for the dense case and the tiles.
 template <class Op, class S, bool partial, int... K>
