@@ -16,19 +16,19 @@ PyObject* changed_by(const Arguments& a) {
   const Tensor x = a.tensor(0);
   Tensor other = a.operand(1, x);
   if (a.has(2)) other = other * Tensor::full(other.dtype(), {}, a.number(2));
-  run_in_place(op_table()[id_of<Op>], nullptr, x, other, a.op());
+  run_in_place(op_table()[id_of<Op>], nullptr, x, other, a.op().c_str());
   return new_reference(a[0]);
 }
 
 PyObject* filled_with(const Arguments& a, Number value) {
   const Tensor x = a.tensor(0);
-  copy_in_place(x, full({}, value, x.dtype()), a.op());
+  copy_in_place(x, full({}, value, x.dtype()), a.op().c_str());
   return new_reference(a[0]);
 }
 
 PyObject* copied_from(const Arguments& a) {
   const Tensor x = a.tensor(0);
-  copy_in_place(x, a.operand(1, x), a.op());
+  copy_in_place(x, a.operand(1, x), a.op().c_str());
   return new_reference(a[0]);
 }
 

@@ -24,7 +24,7 @@ py::object node_or_none(Node* node) { return node ? py::cast(NodeObject(node)) :
 
 py::tuple next_functions(const NodeObject& self) {
   py::list next;
-  for (const Edge& edge : self.node()->edges()) next.append(py::make_tuple(node_or_none(edge.node), edge.output));
+  for (const Edge& edge : self.node()->edges()) next.append(py::make_tuple(node_or_none(edge.node), edge.output()));
   return next;
 }
 

@@ -90,7 +90,7 @@ PyObject* in_place_slot(PyObject* self, PyObject* other) {
       const Tensor* inputs[] = {&*x, &operand};
       return run_op(id_of<Op>, inputs);
     }
-    run_in_place(op_table()[id_of<Op>], nullptr, *x, operand, name);
+    run_in_place(op_table()[id_of<Op>], nullptr, *x, operand, name.c_str());
     return new_reference(self);
   });
 }

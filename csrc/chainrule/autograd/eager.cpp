@@ -14,22 +14,51 @@ Installed rows_from_above{};
 
 bool is_stale(const Tensor& x) { return x->storage && x->storage->recorded_version > x->version; }
 
-// The common case: floating operands of one dtype that have one shape or are scalars. False when it is not.
-bool run_uniform(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
-  const Tensor* shaped = inputs[0];
-  if (row.mask_input || !is_floating(shaped->dtype())) return false;
-  for (const Tensor* x : inputs.subspan(1)) {
-    if (x->dtype() != shaped->dtype()) return false;
-    if (x->ndim() == 0 || same(x->shape(), shaped->shape())) continue;
-    if (shaped->ndim() != 0) return false;
-    shaped = x;
+// What one look at each input tells of them all.
+struct Inputs {
+  bool want_grad = false, have_values = true;
+  bool uniform = true;  // floating, of one dtype, and of one shape or scalars
+  bool dense = true;  // those that are not scalars
+  const TensorImpl* shaped = nullptr;  // the first that is not a scalar
+};
+
+inline Inputs look_at(std::span<const Tensor* const> inputs, ForwardArguments& a) {
+  Inputs seen;
+  if (inputs.empty()) return seen;
+  const DType dtype = inputs[0]->dtype();
+  for (size_t k = 0; k < inputs.size(); ++k) {
+    const TensorImpl& x = *inputs[k]->get();
+    seen.want_grad |= x.requires_grad;
+    seen.have_values &= x.storage != nullptr;
+    seen.uniform &= x.dtype == dtype;
+    if (k < max_operands) {
+      a.x[k] = x.data;
+      a.x_step[k] = x.ndim != 0;
+    }
+    if (x.ndim == 0) continue;
+    seen.dense &= x.contiguous;
+    if (!seen.shaped) seen.shaped = &x;
+    else seen.uniform &= same_sizes(x, *seen.shaped);
   }
-  outputs[0] = Tensor::empty_like(*shaped, row.mask_output ? DType::boolean : shaped->dtype());
-  forward_elementwise(row, op, inputs, outputs[0]);
-  return true;
+  seen.uniform &= is_floating(dtype);
+  return seen;
 }
 
-void run_elementwise(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
+// The common case of an elementwise op.
+inline void run_uniform(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, const Inputs& seen,
+                        ForwardArguments& a, Tensor* outputs) {
+  const DType dtype = inputs[0]->dtype();
+  if (!seen.shaped)
+    for (int64_t& step : a.x_step) step = 1;
+  const TensorImpl& like = seen.shaped ? *seen.shaped : *inputs[0]->get();
+  outputs[0] = Tensor::empty(row.mask_output ? DType::boolean : dtype, like.sizes(), like.numel);
+  if (seen.dense && like.numel < one_thread_elements) [[likely]]
+    forward_one_run(row, op, dtype, a, outputs[0]);
+  else forward_elementwise(row, op, inputs, outputs[0]);
+}
+
+[[gnu::noinline]] void run_elementwise(const OpRow& row, const void* op, std::span<const Tensor* const> inputs,
+                                       Tensor* outputs) {
   std::array<Meta, max_operands> metas;
   for (size_t k = 0; k < inputs.size(); ++k) metas[k] = inputs[k]->meta();
   Meta result;
@@ -53,8 +82,8 @@ bool needs_casts(const OpRow& row, std::span<const Tensor* const> inputs, DType*
   return false;
 }
 
-void run_with_casts(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, DType to,
-                    Tensor* outputs) {
+[[gnu::noinline]] void run_with_casts(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, DType to,
+                                      Tensor* outputs) {
   std::array<Tensor, 3> cast;
   std::array<const Tensor*, 3> list{};
   for (int k = 0; k < row.inputs; ++k) {
@@ -65,7 +94,8 @@ void run_with_casts(const OpRow& row, const void* op, std::span<const Tensor* co
   run(row, op, {list.data(), static_cast<size_t>(row.inputs)}, outputs);
 }
 
-void run_structured(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
+[[gnu::noinline]] void run_structured(const OpRow& row, const void* op, std::span<const Tensor* const> inputs,
+                                      Tensor* outputs) {
   SmallList<Meta, max_operands> metas(inputs.size());
   SmallList<Tensor, max_operands> tensors(inputs.size());
   for (size_t k = 0; k < inputs.size(); ++k) {
@@ -91,7 +121,8 @@ void check_follows(const Shape& shape, const OpRow& row) {
 }
 
 // Ops on what has no value yet: shapes are inferred and the op is recorded, whether or not gradients are wanted.
-void run_without_value(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
+[[gnu::noinline]] void run_without_value(const OpRow& row, const void* op, std::span<const Tensor* const> inputs,
+                                         Tensor* outputs) {
   DType to;
   if (row.elementwise && needs_casts(row, inputs, &to)) return run_with_casts(row, op, inputs, to, outputs);
   SmallList<Meta, max_operands> metas(inputs.size());
@@ -135,28 +166,35 @@ void infer(const OpRow& row, const void* op, std::span<const Meta> inputs, Meta*
 
 void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
   const bool recording = grad_enabled();
-  bool wants_grad = false, without_value = false, unrecorded = false;
-  for (const Tensor* x : inputs) {
-    wants_grad |= (*x)->requires_grad;
-    without_value |= !(*x)->storage;
-    if (!recording || !(*x)->storage) continue;
-    unrecorded |= x->is_unrecorded();
-    if (is_stale(*x)) [[unlikely]]
-      check_not_stale(*x, row.info->name);
-  }
-  if (without_value) [[unlikely]]
+  bool unrecorded = false;
+  if (recording)
+    for (const Tensor* x : inputs) {
+      unrecorded |= x->is_unrecorded();
+      if (is_stale(*x)) [[unlikely]]
+        check_not_stale(*x, row.info->name);
+    }
+  ForwardArguments a;
+  const Inputs seen = look_at(inputs, a);
+  if (!seen.have_values) [[unlikely]]
     return run_without_value(row, op, inputs, outputs);
   if (!row.elementwise) {
     run_structured(row, op, inputs, outputs);
-  } else if (!run_uniform(row, op, inputs, outputs)) {
+  } else if (seen.uniform && !row.mask_input) [[likely]] {
+    run_uniform(row, op, inputs, seen, a, outputs);
+  } else {
     DType to;
     if (needs_casts(row, inputs, &to)) [[unlikely]]
       return run_with_casts(row, op, inputs, to, outputs);
     run_elementwise(row, op, inputs, outputs);
   }
   if (!recording) return;
-  if (wants_grad && row.vjp) record(row, op, inputs, outputs);
-  else if (wants_grad || unrecorded) note_unrecorded(row, outputs);
+  if (!seen.want_grad || !row.vjp) {
+    if (seen.want_grad || unrecorded) note_unrecorded(row, outputs);
+  } else if (row.elementwise && seen.uniform && seen.dense && !row.mask_input) {
+    record_dense(row, op, inputs, outputs[0]);
+  } else {
+    record(row, op, inputs, outputs);
+  }
 }
 
 Tensor Tensor::call_id(int id, const void* op, std::span<const Tensor* const> inputs) {

@@ -29,7 +29,6 @@ void choose() {
 // ---- Strided loops ----
 
 constexpr int64_t block_elements = 16384;      // of one thread's turn; fixed, so results never depend on the threads
-constexpr int64_t parallel_elements = 1 << 16;  // below, one thread is done before others have begun
 
 /// Part of a loop: `rows` rows of `n` elements.
 template <int operands>
@@ -96,7 +95,7 @@ struct Loop {
         body(plane);
       }
     };
-    if (inner * all_rows >= parallel_elements) return parallel_for(blocks, run);
+    if (inner * all_rows >= one_thread_elements) return parallel_for(blocks, run);
     for (int64_t block = 0; block < blocks; ++block) run(block);
   }
 
@@ -182,12 +181,19 @@ void infer_elementwise(const OpRow& row, std::span<const Meta> inputs, Meta* out
   checked_numel(output->shape, size_of(output->dtype), row.info->name);
 }
 
+void forward_one_run(const OpRow& row, const void* op, DType dtype, ForwardArguments& a, const Tensor& y) {
+  a.y = y.data();
+  a.y_step = 1;
+  a.n = y.numel();
+  a.rows = 1;
+  active_kernels().elementwise[row.id].forward[dtype_index(dtype)](op, a);
+}
+
 void forward_elementwise(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, const Tensor& y) {
   const int n = row.inputs;
   const DType dtype = inputs[n - 1]->dtype();
-  const ForwardKernel kernel = active_kernels().elementwise[row.id].forward[dtype_index(dtype)];
   ForwardArguments one_run;
-  bool is_one_run = y.is_contiguous() && y.numel() < parallel_elements;
+  bool is_one_run = y.is_contiguous() && y.numel() < one_thread_elements;
   for (int k = 0; k < n; ++k) {
     const Tensor& x = *inputs[k];
     const bool dense = x.is_contiguous() && same(x.shape(), y.shape());
@@ -195,13 +201,8 @@ void forward_elementwise(const OpRow& row, const void* op, std::span<const Tenso
     one_run.x[k] = x.data();
     one_run.x_step[k] = dense;
   }
-  if (is_one_run) [[likely]] {
-    one_run.y = y.data();
-    one_run.y_step = 1;
-    one_run.n = y.numel();
-    one_run.rows = 1;
-    return kernel(op, one_run);
-  }
+  if (is_one_run) return forward_one_run(row, op, dtype, one_run, y);
+  const ForwardKernel kernel = active_kernels().elementwise[row.id].forward[dtype_index(dtype)];
   constexpr int operands = max_operands + 1;
   Loop<operands> loop{Shape(y.shape()), {}};
   for (Shape& strides : loop.strides) strides = Shape(y.strides());
@@ -225,29 +226,12 @@ void forward_elementwise(const OpRow& row, const void* op, std::span<const Tenso
   });
 }
 
-void backward_elementwise(const OpRow& row, const void* op, Tensor gy, std::span<const Operand> inputs,
-                          const Operand& y, unsigned owed, Tensor* gx) {
-  const BackwardKernel kernel = active_kernels().elementwise[row.id].backward[dtype_index(gy.dtype())];
+namespace {
+
+[[gnu::noinline]] void backward_strided(BackwardKernel kernel, const void* op, const Tensor& gy,
+                                        std::span<const Operand> inputs, const Operand& y,
+                                        const BackwardArguments& base) {
   const size_t n = inputs.size();
-  BackwardArguments base;
-  bool dense = gy.is_contiguous() && gy.numel() < parallel_elements && !y.dims;
-  bool reuse = exclusively_ours(gy);
-  for (size_t k = 0; k < n; ++k) {
-    base.x[k] = inputs[k].data;
-    base.x_step[k] = 1;
-    dense &= !inputs[k].dims;
-    base.gx[k] = nullptr;
-    if (!(owed >> k & 1)) continue;
-    gx[k] = std::exchange(reuse, false) ? gy : Tensor::empty_like(gy, gy.dtype());
-    base.gx[k] = gx[k].data();
-  }
-  base.gy = gy.data();
-  base.y = y.data;
-  base.gy_step = base.y_step = 1;
-  base.n = gy.numel();
-  base.rows = 1;
-  if (dense) [[likely]]
-    return kernel(op, base);
   // Operands of the loop: 0 the dense gradients, 1..3 the inputs, 4 gy, 5 y; unread ones follow the gradients.
   constexpr int operands = max_operands + 3;
   Loop<operands> loop{Shape(gy.shape()), {}};
@@ -279,20 +263,50 @@ void backward_elementwise(const OpRow& row, const void* op, Tensor gy, std::span
   });
 }
 
+}  // namespace
+
+void backward_elementwise(const OpRow& row, const void* op, Tensor gy, std::span<const Operand> inputs,
+                          const Operand& y, unsigned owed, Tensor* gx) {
+  const BackwardKernel kernel = active_kernels().elementwise[row.id].backward[dtype_index(gy.dtype())];
+  const size_t n = inputs.size();
+  BackwardArguments base;
+  bool dense = gy.is_contiguous() && gy.numel() < one_thread_elements && !y.dims;
+  bool reuse = exclusively_ours(gy);
+  for (size_t k = 0; k < n; ++k) {
+    base.x[k] = inputs[k].data;
+    base.x_step[k] = 1;
+    dense &= !inputs[k].dims;
+    base.gx[k] = nullptr;
+    if (!(owed >> k & 1)) continue;
+    gx[k] = std::exchange(reuse, false) ? gy : Tensor::empty_like(gy, gy.dtype());
+    base.gx[k] = gx[k].data();
+  }
+  base.gy = gy.data();
+  base.y = y.data;
+  base.gy_step = base.y_step = 1;
+  base.n = gy.numel();
+  base.rows = 1;
+  if (dense) [[likely]]
+    return kernel(op, base);
+  backward_strided(kernel, op, gy, inputs, y, base);
+}
+
 void add_in_place(const Tensor& sum, const Tensor& more) {
+  if (sum.numel() == 1) {  // scalars gather gradients most, and one addition is all that a kernel would do
+    if (sum.dtype() == DType::float32) *sum.data<float>() += *more.data<float>();
+    else *sum.data<double>() += *more.data<double>();
+    return;
+  }
   const OpRow& add = *installed().add_row;
-  if (sum.numel() >= parallel_elements || !more.is_contiguous()) {
+  if (sum.numel() >= one_thread_elements || !more.is_contiguous()) {
     const Tensor* inputs[] = {&sum, &more};
     return forward_elementwise(add, nullptr, inputs, sum);
   }
   ForwardArguments a;
-  a.y = sum.data();
   a.x[0] = sum.data();
   a.x[1] = more.data();
-  a.y_step = a.x_step[0] = a.x_step[1] = 1;
-  a.n = sum.numel();
-  a.rows = 1;
-  active_kernels().elementwise[add.id].forward[dtype_index(sum.dtype())](nullptr, a);
+  a.x_step[0] = a.x_step[1] = 1;
+  forward_one_run(add, nullptr, sum.dtype(), a, sum);
 }
 
 }  // namespace chainrule

@@ -12,6 +12,10 @@ void infer_elementwise(const OpRow& row, std::span<const Meta> inputs, Meta* out
 /// y = op(inputs); the inputs (but a mask) share one dtype and broadcast to the shape of y, which may be strided.
 void forward_elementwise(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, const Tensor& y);
 
+inline constexpr int64_t one_thread_elements = 1 << 16;  ///< below, one thread is done before others have begun
+/// The same in one call of the kernel, for a dense y of fewer elements; `a` says where the inputs are.
+void forward_one_run(const OpRow& row, const void* op, DType dtype, ForwardArguments& a, const Tensor& y);
+
 /// What a fused backward pass reads of an input or of y.
 struct Operand {
   const void* data = nullptr;     ///< null where no rule reads it

@@ -15,11 +15,41 @@ namespace chainrule {
 
 namespace {
 
-Tensor add_gradients(Tensor sum, const Tensor& more, bool create_graph) {
-  const bool in_place = !create_graph && exclusively_ours(sum) && sum.dtype() == more.dtype();
-  if (!in_place) return installed().add(sum, more);
-  add_in_place(sum, more);
-  return sum;
+void add_to(TensorImpl*& slot, const Tensor& gradient, bool create_graph) {
+  Tensor sum(std::exchange(slot, nullptr));
+  const bool in_place = !create_graph && exclusively_ours(sum) && sum.dtype() == gradient.dtype();
+  if (in_place) add_in_place(sum, gradient);
+  else sum = installed().add(sum, gradient);
+  slot = sum.take();
+}
+
+// The gradients whose bit is set in `owed`, in one call of the kernel: what it reads and writes is dense.
+void backward_one_run(Node* node, Tensor gy, unsigned owed, Tensor* gx) {
+  const OpRow& row = *node->op;
+  const auto read = [](const Saved& saved) { return saved.kind == Saved::Kind::value ? saved.data : nullptr; };
+  const DType dtype = gy.dtype();
+  BackwardArguments a;
+  a.gy = gy.data();
+  a.y = read(node->outputs()[0].saved);
+  a.gy_step = a.y_step = 1;
+  a.n = gy.numel();
+  a.rows = 1;
+  bool reuse = exclusively_ours(gy);
+  const Edge* edge = node->edges().data();
+  for (int k = 0; k < row.inputs; ++k, ++edge) {
+    a.x[k] = read(edge->saved);
+    a.x_step[k] = 1;
+    a.gx[k] = nullptr;
+    if (!(owed >> k & 1)) continue;
+    gx[k] = std::exchange(reuse, false) ? gy : Tensor::empty(dtype, gy.shape(), gy.numel());
+    a.gx[k] = gx[k].data();
+  }
+  active_kernels().elementwise[row.id].backward[static_cast<int>(dtype)](node->attributes(), a);
+}
+
+Operand operand_of(const Node* node, const Saved& saved) {
+  if (saved.kind != Saved::Kind::value) return {};
+  return {saved.data, node->has_shape_of_output(saved) ? nullptr : node->sizes(saved).data(), saved.ndim, saved.dtype};
 }
 
 class Pass {
@@ -53,10 +83,8 @@ class Pass {
     while (Node* node = waiting_.pop()) {
       node->queued = false;
       const Hold hold{node};
-      std::array<Tensor, max_outputs> gy;
-      for (int k = 0; k < node->output_count; ++k) gy[k] = Tensor(std::exchange(node->outputs()[k].grad, nullptr));
-      deliver(node, gy);
-      if (leads_on(node)) propagate(node, gy);
+      if (is_plain(node)) propagate_fused(node, Tensor(std::exchange(node->outputs()[0].grad, nullptr)));
+      else visit(node);
     }
   }
 
@@ -83,12 +111,25 @@ class Pass {
 
   void give(Node* node, int output, Tensor gradient) {
     TensorImpl*& slot = node->outputs()[output].grad;
-    if (slot) slot = add_gradients(Tensor(std::exchange(slot, nullptr)), gradient, options_.create_graph).take();
+    if (slot) add_to(slot, gradient, options_.create_graph);
     else slot = gradient.take();
     if (node->queued) return;
     node->queued = true;
     ++node->refs;
     waiting_.push(node);
+  }
+
+  // Most nodes: nobody but the inputs wants a gradient, and one pass of a kernel gives them all.
+  bool is_plain(Node* node) const {
+    return !node->is_leaf() && node->op->elementwise && !options_.create_graph && !restricted_ &&
+           !node->outputs()[0].retainer;
+  }
+
+  void visit(Node* node) {
+    std::array<Tensor, max_outputs> gy;
+    for (int k = 0; k < node->output_count; ++k) gy[k] = Tensor(std::exchange(node->outputs()[k].grad, nullptr));
+    deliver(node, gy);
+    if (leads_on(node)) propagate(node, gy);
   }
 
   void deliver(Node* node, const std::array<Tensor, max_outputs>& gy) {
@@ -112,14 +153,18 @@ class Pass {
   }
 
   void propagate(Node* node, std::array<Tensor, max_outputs>& gy) {
+    if (node->op->elementwise && !options_.create_graph) return propagate_fused(node, std::move(gy[0]));
     check_saved(node, (gy[0] ? gy[0] : gy[1]).shape());
-    if (node->op->elementwise && !options_.create_graph) propagate_fused(node, std::move(gy[0]));
-    else propagate_by_formula(node, gy);
-    if (!options_.retain_graph) free_saved(node);
+    propagate_by_formula(node, gy);
+    forget_saved(node);
+  }
+
+  // What nobody else holds is about to go as a whole.
+  void forget_saved(Node* node) const {
+    if (!options_.retain_graph && node->refs > 1) free_saved(node);
   }
 
   void check_all_reached() const;
-  void check_saved(Node* node, IntSpan output_shape) const;
   void propagate_fused(Node* node, Tensor gy);
   void propagate_by_formula(Node* node, std::array<Tensor, max_outputs>& gy);
 
@@ -135,63 +180,42 @@ class Pass {
   std::vector<Capture> captures_;
 };
 
-[[noreturn]] void fail_changed(Node* node, const Saved& saved, IntSpan output_shape, const std::string& what) {
-  const Storage& storage = *saved.storage;
-  const std::string shape = to_string(node->has_shape_of_output(saved) ? output_shape : node->sizes(saved));
-  fail(ErrorKind::graph, "backward",
-       what + " of " + node->name() + ", of shape " + shape + ", was changed in place by " + storage.changed_by +
-           " after it was saved (version " + std::to_string(storage.version) + ", saved at " +
-           std::to_string(saved.version) + ")",
-       "a value that backward needs must not change", "use the out-of-place operation, or clone() before the change");
-}
-
-void Pass::check_saved(Node* node, IntSpan output_shape) const {
-  if (node->freed)
-    fail(ErrorKind::graph, "backward", std::string("the saved values of ") + node->name() + " are gone",
-         "a graph runs backward once unless it is retained", "call the first backward with retain_graph=True");
-  const auto changed = [](const Saved& saved) {
-    return saved.kind == Saved::Kind::value && saved.storage->version != saved.version;
-  };
-  for (size_t k = 0; k < node->input_count; ++k)
-    if (changed(node->edges()[k].saved)) [[unlikely]]
-      fail_changed(node, node->edges()[k].saved, output_shape, "input " + std::to_string(k));
-  for (NodeOutput& output : node->outputs())
-    if (changed(output.saved)) [[unlikely]]
-      fail_changed(node, output.saved, output_shape, "the output");
-}
-
-Operand operand_of(const Node* node, const Saved& saved) {
-  if (saved.kind != Saved::Kind::value) return {};
-  return {saved.data, node->has_shape_of_output(saved) ? nullptr : node->sizes(saved).data(), saved.ndim, saved.dtype};
-}
-
 // First order: the formula fused into one kernel pass that gives every gradient this node owes.
 void Pass::propagate_fused(Node* node, Tensor gy) {
   const OpRow& row = *node->op;
   const size_t inputs = static_cast<size_t>(row.inputs);
-  const std::span<Edge> edges = node->edges();
-  unsigned owed = 0, passed_on = 0;
-  for (size_t k = 0; k < inputs; ++k) {
-    if (!owes(edges[k]) || !row.vjp_of_input[k].exists) continue;
-    (row.vjp_of_input[k].is_gy ? passed_on : owed) |= 1u << k;
-  }
+  Edge* const edges = node->edges().data();
+  const Saved& y = node->outputs()[0].saved;
   std::array<Tensor, max_operands> gx;
-  for (size_t k = 0; k < inputs; ++k)
-    if (passed_on >> k & 1) gx[k] = gy;
-  if (owed) {
+  unsigned owed = 0;
+  bool as_saved = !node->freed && !is_changed(y), dense = y.dims == 0;
+  for (size_t k = 0; k < inputs; ++k) {
+    const Saved& x = edges[k].saved;
+    as_saved &= !is_changed(x);
+    dense &= x.kind != Saved::Kind::value || x.dims == 0;
+    if (!owes(edges[k]) || !row.vjp_of_input[k].exists) continue;
+    if (row.vjp_of_input[k].is_gy) gx[k] = gy;
+    else owed |= 1u << k;
+  }
+  if (!as_saved) [[unlikely]]
+    check_saved(node, gy.shape());  // which says what is wrong
+  if (!owed) {
+    gy = Tensor();  // now the receiver alone may hold it, and add to it in place
+  } else if (dense && gy.is_contiguous() && gy.numel() < one_thread_elements) {
+    backward_one_run(node, std::move(gy), owed, gx.data());
+  } else {
     std::array<Operand, max_operands> x;
     for (size_t k = 0; k < inputs; ++k) x[k] = operand_of(node, edges[k].saved);
-    backward_elementwise(row, node->attributes(), std::move(gy), {x.data(), inputs},
-                         operand_of(node, node->outputs()[0].saved), owed, gx.data());
-  } else {
-    gy = Tensor();  // now the receiver alone may hold it, and add to it in place
+    backward_elementwise(row, node->attributes(), std::move(gy), {x.data(), inputs}, operand_of(node, y), owed,
+                         gx.data());
   }
   for (size_t k = 0; k < inputs; ++k) {
     if (!gx[k]) continue;
-    const Edge& edge = edges[k];
-    if (!node->has_shape_of_output(edge.saved)) gx[k] = installed().sum_to_shape(gx[k], node->sizes(edge.saved));
-    give(edge.node, edge.output, std::move(gx[k]));
+    const Saved& x = edges[k].saved;
+    if (!node->has_shape_of_output(x)) gx[k] = installed().sum_to_shape(gx[k], node->sizes(x));
+    give(edges[k].node, x.output, std::move(gx[k]));
   }
+  forget_saved(node);
 }
 
 // A saved value as the formula sees it: with create_graph it leads back to where it came from.
@@ -218,8 +242,8 @@ void Pass::propagate_by_formula(Node* node, std::array<Tensor, max_outputs>& gy)
   const std::span<Edge> edges = node->edges();
   SmallList<Tensor, max_operands> x(edges.size());
   for (size_t k = 0; k < edges.size(); ++k)
-    x[k] = with_history(tensor_of(node, edges[k].saved, any_gy.shape()), edges[k].saved, edges[k].node, edges[k].output,
-                        options_.create_graph);
+    x[k] = with_history(tensor_of(node, edges[k].saved, any_gy.shape()), edges[k].saved, edges[k].node,
+                        edges[k].output(), options_.create_graph);
   std::array<Tensor, max_operands> fused;  // an op with more inputs has no backward
   if (!options_.create_graph && row.backward) {
     unsigned owed = 0;
@@ -233,7 +257,7 @@ void Pass::propagate_by_formula(Node* node, std::array<Tensor, max_outputs>& gy)
     if (!gx) gx = row.vjp(node->attributes(), static_cast<int>(k), gy.data(), x, y.data());
     if (!gx) continue;
     if (row.elementwise) gx = installed().sum_to_shape(gx, x[k].shape());
-    give(edge.node, edge.output, std::move(gx));
+    give(edge.node, edge.output(), std::move(gx));
   }
 }
 

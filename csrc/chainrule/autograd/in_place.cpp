@@ -41,7 +41,7 @@ bool overlaps(const Tensor& a, const Tensor& b) {
 }
 
 // After the elements have changed: count it, and give x the history of `result` (empty: none).
-void adopt(const Tensor& x, const Tensor& result, std::string_view name) {
+void adopt(const Tensor& x, const Tensor& result, const char* name) {
   Storage& storage = *x->storage;
   note_change(storage, name);
   if (!grad_enabled()) return;
@@ -86,7 +86,7 @@ void pass_mark(const Tensor& from, const Tensor& to, int op) {
 
 }  // namespace
 
-void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tensor& other, std::string_view name) {
+void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tensor& other, const char* name) {
   check_writable(x, other, name);
   if (grad_enabled()) {
     check_not_stale(x, name);
@@ -118,7 +118,7 @@ void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tenso
     x->node->outputs()[0].saved.version = x->storage->version;  // a saved output is the value after the change
 }
 
-void copy_in_place(const Tensor& x, const Tensor& source, std::string_view name) {
+void copy_in_place(const Tensor& x, const Tensor& source, const char* name) {
   check_writable(x, source, name);
   Tensor values = source;
   if (source->storage == x->storage) {

@@ -6,10 +6,11 @@
 
 namespace chainrule {
 
-/// x = op(x, other) in x's own memory; `name` is what an error calls it, such as "add_".
-void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tensor& other, std::string_view name);
+/// x = op(x, other) in x's own memory; `name` is what an error calls it, such as "add_"; it lasts as long
+/// as the program.
+void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tensor& other, const char* name);
 
 /// x takes the values of source, broadcast and cast; its history becomes the source's.
-void copy_in_place(const Tensor& x, const Tensor& source, std::string_view name = "copy_");
+void copy_in_place(const Tensor& x, const Tensor& source, const char* name = "copy_");
 
 }  // namespace chainrule

@@ -22,24 +22,21 @@ namespace {
 [[gnu::tls_model("initial-exec")]] thread_local constinit Node* dying = nullptr;  // linked through `leaf`
 [[gnu::tls_model("initial-exec")]] thread_local constinit bool draining = false;
 
-void release_if(TensorImpl* impl) noexcept {
-  if (impl) release(impl);
-}
-
 void drop_value(Saved& saved) noexcept {
   if (saved.kind < Saved::Kind::value) return;
   saved.kind = Saved::Kind::meta;
   release(saved.storage);
 }
 
-void destroy(Node* node) noexcept {
+void take_apart(Node* node) noexcept {
   for (Edge& edge : node->edges()) {
     drop_value(edge.saved);
     if (edge.node) release(edge.node);
   }
   for (NodeOutput& output : node->outputs()) {
     drop_value(output.saved);
-    release_if(output.grad);
+    if (output.grad) [[unlikely]]
+      release(output.grad);
   }
   if (node->call) release(node->call);
   if (node->annotated) [[unlikely]]
@@ -49,7 +46,7 @@ void destroy(Node* node) noexcept {
 }
 
 // Header, outputs and edges cleared; attributes copied; `dim_words` of room behind them.
-Node* new_node(const OpRow* row, const void* op, size_t input_count, int output_count, size_t dim_words) {
+inline Node* new_node(const OpRow* row, const void* op, size_t input_count, int output_count, size_t dim_words) {
   const size_t attribute_bytes = row ? static_cast<size_t>(row->attribute_bytes) : 0;
   const size_t fixed =
       sizeof(Node) + static_cast<size_t>(output_count) * sizeof(NodeOutput) + input_count * sizeof(Edge);
@@ -77,22 +74,26 @@ class Saver {
         next_(static_cast<size_t>(static_cast<char*>(node->attributes()) - reinterpret_cast<char*>(node)) / 8 +
               (attribute_bytes + 7) / 8) {}
 
-  void save(Saved& saved, const Tensor& x, Saved::Kind kind, bool like_output) {
-    saved.storage = x->storage;
-    saved.data = x->data;
-    saved.dtype = x.dtype();
-    saved.ndim = static_cast<uint8_t>(x.ndim()) & 15;
-    saved.contiguous = x.is_contiguous();
-    saved.kind = x->storage ? kind : Saved::Kind::meta;
-    if (saved.kind >= Saved::Kind::value) {
-      ++x->storage->refs;
-      saved.version = x->storage->version;
-    }
+  void save(Saved& saved, const TensorImpl& x, Saved::Kind kind, bool like_output, uint8_t output = 0) {
+    if (!x.storage) [[unlikely]]
+      kind = Saved::Kind::meta;
+    saved.storage = x.storage;
+    saved.data = x.data;
+    saved.dtype = x.dtype;
+    saved.ndim = x.ndim;
+    saved.contiguous = x.contiguous;
+    saved.kind = kind;
+    saved.output = output;
     saved.dims = like_output ? 0 : static_cast<uint32_t>(next_);
+    if (kind >= Saved::Kind::value) {
+      ++x.storage->refs;
+      saved.version = x.storage->version;
+    }
     if (like_output) return;
+    const int64_t* from = reinterpret_cast<const int64_t*>(&x + 1);
     int64_t* to = reinterpret_cast<int64_t*>(node_) + next_;
-    const size_t words = 2 * x.shape().size();
-    std::copy_n(x->sizes_data(), words, to);
+    const size_t words = 2 * size_t{x.ndim};
+    for (size_t i = 0; i < words; ++i) to[i] = from[i];
     next_ += words;
   }
 
@@ -103,8 +104,7 @@ class Saver {
 
 }  // namespace
 
-void release(Node* node) noexcept {
-  if (--node->refs != 0) return;
+void destroy(Node* node) noexcept {
   node->leaf = reinterpret_cast<TensorImpl*>(dying);
   dying = node;
   if (draining) return;
@@ -112,7 +112,7 @@ void release(Node* node) noexcept {
   while (dying) {
     Node* next = dying;
     dying = reinterpret_cast<Node*>(next->leaf);
-    destroy(next);
+    take_apart(next);
   }
   draining = false;
 }
@@ -135,14 +135,37 @@ Tensor tensor_of(const Node* node, const Saved& saved, IntSpan shape) {
                             like_output ? IntSpan(contiguous_strides(sizes)) : node->strides(saved));
 }
 
-Node* gradient_node(TensorImpl* tensor) {
-  if (!tensor->node) {
-    tensor->node = new_node(nullptr, nullptr, 0, 1, 0);
-    tensor->node->outputs()[0] = {};
-    tensor->node->leaf = tensor;
-  }
-  ++tensor->node->refs;
-  return tensor->node;
+namespace {
+
+[[noreturn]] void fail_changed(Node* node, const Saved& saved, IntSpan output_shape, const std::string& what) {
+  const Storage& storage = *saved.storage;
+  const std::string shape = to_string(node->has_shape_of_output(saved) ? output_shape : node->sizes(saved));
+  fail(ErrorKind::graph, "backward",
+       what + " of " + node->name() + ", of shape " + shape + ", was changed in place by " + storage.changed_by +
+           " after it was saved (version " + std::to_string(storage.version) + ", saved at " +
+           std::to_string(saved.version) + ")",
+       "a value that backward needs must not change", "use the out-of-place operation, or clone() before the change");
+}
+
+}  // namespace
+
+void check_saved(Node* node, IntSpan output_shape) {
+  if (node->freed)
+    fail(ErrorKind::graph, "backward", std::string("the saved values of ") + node->name() + " are gone",
+         "a graph runs backward once unless it is retained", "call the first backward with retain_graph=True");
+  for (size_t k = 0; k < node->input_count; ++k)
+    if (is_changed(node->edges()[k].saved)) [[unlikely]]
+      fail_changed(node, node->edges()[k].saved, output_shape, "input " + std::to_string(k));
+  for (NodeOutput& output : node->outputs())
+    if (is_changed(output.saved)) [[unlikely]]
+      fail_changed(node, output.saved, output_shape, "the output");
+}
+
+Node* make_accumulator(TensorImpl* leaf) {
+  leaf->node = new_node(nullptr, nullptr, 0, 1, 0);
+  leaf->node->outputs()[0] = {};
+  leaf->node->leaf = leaf;
+  return leaf->node;
 }
 
 namespace {
@@ -161,15 +184,15 @@ Recording plan(const OpRow& row, std::span<const Tensor* const> inputs, const Te
   Recording plan;
   plan.reads = row.saves.inputs & (uses_output - 1);
   for (size_t k = 0; k < inputs.size(); ++k) {
-    const Tensor& x = *inputs[k];
+    const TensorImpl& x = *inputs[k]->get();
     if (row.elementwise) {
-      if (x->requires_grad) plan.reads |= row.vjp_of_input[k].bits;
-      if (x.is_contiguous() && same(x.shape(), outputs[0].shape())) {
+      if (x.requires_grad) plan.reads |= row.vjp_of_input[k].bits;
+      if (x.contiguous && same_sizes(x, *outputs[0].get())) {
         plan.like_output |= 1u << k;
         continue;
       }
     }
-    plan.dim_words += 2 * x.shape().size();
+    plan.dim_words += 2 * size_t{x.ndim};
   }
   for (int k = 0; k < row.outputs; ++k)
     if (!is_like_output(row, outputs[k])) plan.dim_words += 2 * outputs[k].shape().size();
@@ -177,6 +200,58 @@ Recording plan(const OpRow& row, std::span<const Tensor* const> inputs, const Te
 }
 
 }  // namespace
+
+namespace {
+
+// Where and for whom a node was made; the reference of whoever made it is given back.
+inline void sign(Node* node) {
+  if (current_call) {
+    node->call = current_call;
+    ++current_call->refs;
+  }
+  if (detail::running_line) [[unlikely]]
+    detail::note_line(node);
+  release(node);
+}
+
+inline void save_dense(Saved& saved, const TensorImpl& x, Saved::Kind kind, uint32_t dims, uint8_t output) {
+  x.storage->refs += kind >= Saved::Kind::value;
+  saved = {x.storage, x.data, x.storage->version, dims, x.dtype, x.ndim, x.contiguous, kind, output};
+}
+
+}  // namespace
+
+void record_dense(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, const Tensor& output) {
+  using Kind = Saved::Kind;
+  Node* node = new_node(&row, op, inputs.size(), 1, 0);
+  TensorImpl& y = *output.get();
+  const uint32_t scalar_dims = node->block_bytes / 8;  // of no sizes at all: they could stand anywhere
+  unsigned reads = 0;
+  for (size_t k = 0; k < inputs.size(); ++k)
+    if (inputs[k]->requires_grad()) reads |= row.vjp_of_input[k].bits;
+  uint64_t sequence = last_sequence;
+  Edge* edge = node->edges().data();
+  for (size_t k = 0; k < inputs.size(); ++k, ++edge) {
+    TensorImpl& x = *inputs[k]->get();
+    Kind kind = Kind::held;
+    edge->node = nullptr;
+    if (x.requires_grad) {
+      edge->node = gradient_node(&x);
+      sequence = std::max(sequence, edge->node->sequence);
+      kind = Kind::meta;
+    }
+    if (reads >> k & 1) kind = Kind::value;
+    save_dense(edge->saved, x, kind, x.ndim == y.ndim ? 0 : scalar_dims, edge->node ? x.output : 0);
+  }
+  node->sequence = last_sequence = sequence + 1;
+  NodeOutput& slot = node->outputs()[0];
+  slot.grad = slot.retainer = nullptr;
+  save_dense(slot.saved, y, reads & uses_output ? Kind::value : Kind::meta, 0, 0);
+  y.requires_grad = true;
+  y.node = node;
+  ++node->refs;
+  sign(node);
+}
 
 void record(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
   using Kind = Saved::Kind;
@@ -186,45 +261,40 @@ void record(const OpRow& row, const void* op, std::span<const Tensor* const> inp
   uint64_t sequence = last_sequence;
   Edge* edge = node->edges().data();
   for (size_t k = 0; k < inputs.size(); ++k, ++edge) {
-    const Tensor& x = *inputs[k];
+    TensorImpl& x = *inputs[k]->get();
     edge->node = nullptr;
-    edge->output = 0;
-    if (x->requires_grad || x.is_placeholder()) {
-      edge->node = gradient_node(x.get());
-      edge->output = x->output;
+    if (x.requires_grad || inputs[k]->is_placeholder()) {
+      edge->node = gradient_node(&x);
       sequence = std::max(sequence, edge->node->sequence);
     }
     const bool is_read = (plan.reads >> std::min<size_t>(k, 29) & 1) != 0;
     const bool like_output = k < 32 && (plan.like_output >> k & 1) != 0;
     // What leads on is not kept, but for a leaf of a graph that is assembled: its owner may go before the graph is
     // read.
-    const bool leads_on = edge->node && !(x->storage && !outputs[0]->storage);
-    const Kind kind = is_read ? Kind::value : leads_on ? Kind::meta : Kind::held;
-    saver.save(edge->saved, x, kind, like_output);
+    const bool leads_on = edge->node && !(x.storage && !outputs[0]->storage);
+    saver.save(edge->saved, x,
+               is_read    ? Kind::value
+               : leads_on ? Kind::meta
+                          : Kind::held,
+               like_output, edge->node ? x.output : 0);
   }
   node->sequence = last_sequence = sequence + 1;
   for (int k = 0; k < row.outputs; ++k) {
     NodeOutput& slot = node->outputs()[k];
-    Tensor& y = outputs[k];
+    TensorImpl& y = *outputs[k].get();
     slot.grad = slot.retainer = nullptr;
     const bool is_read = row.elementwise ? (plan.reads & uses_output) != 0 : (row.saves.output >> k & 1) != 0;
-    saver.save(slot.saved, y, is_read ? Kind::value : Kind::meta, is_like_output(row, y));
-    if (!is_floating(y.dtype()) && y->storage) {
-      y->storage->unrecorded_op = static_cast<int16_t>(row.id);
+    saver.save(slot.saved, y, is_read ? Kind::value : Kind::meta, is_like_output(row, outputs[k]));
+    if (!is_floating(y.dtype) && y.storage) {
+      y.storage->unrecorded_op = static_cast<int16_t>(row.id);
       continue;
     }
-    y->requires_grad = is_floating(y.dtype());
-    y->output = static_cast<uint8_t>(k);
-    y->node = node;
+    y.requires_grad = is_floating(y.dtype);
+    y.output = static_cast<uint8_t>(k);
+    y.node = node;
     ++node->refs;
   }
-  if (current_call) {
-    node->call = current_call;
-    ++current_call->refs;
-  }
-  if (detail::running_line) [[unlikely]]
-    detail::note_line(node);
-  release(node);
+  sign(node);
 }
 
 }  // namespace chainrule

@@ -21,15 +21,16 @@ struct Saved {
   uint32_t version;  ///< of the storage when it was saved
   uint32_t dims;  ///< where in the node's block sizes and strides stand, in words; 0: the output's sizes, dense
   DType dtype;
-  uint8_t ndim : 4;
-  bool contiguous : 1;
-  Kind kind : 2;
+  uint8_t ndim;
+  bool contiguous;
+  Kind kind;
+  uint8_t output;  ///< of an edge: which output of its node the input is
 };
 
 struct Edge {
   Node* node;  ///< where the gradient goes; null when the input needs none
   Saved saved;  ///< the input's value, when a rule reads it; its meta, when only its shape or dtype is needed
-  uint8_t output;  ///< which output of `node` the input is
+  int output() const { return saved.output; }
 };
 
 struct NodeOutput {
@@ -45,11 +46,11 @@ struct Node {
   uint32_t input_count;
   uint32_t block_bytes;
   uint8_t output_count;
-  bool queued;  ///< waits in the heap of a backward pass
-  bool freed;  ///< its saved values are gone
-  bool captured;  ///< grad() was asked for one of its outputs
-  bool needed;  ///< leads to a captured node
-  bool annotated;  ///< has an entry in annotations.cpp
+  bool queued : 1;  ///< waits in the heap of a backward pass
+  bool freed : 1;  ///< its saved values are gone
+  bool captured : 1;  ///< grad() was asked for one of its outputs
+  bool needed : 1;  ///< leads to a captured node
+  bool annotated : 1;  ///< has an entry in annotations.cpp
   const OpRow* op;  ///< null in the accumulator of a leaf
   uint64_t sequence;
   TensorImpl* leaf;  ///< not counted: the leaf of an accumulator, while it lives
@@ -69,15 +70,33 @@ struct Node {
   const int64_t* words() const { return reinterpret_cast<const int64_t*>(this); }
 };
 
-void release(Node* node) noexcept;
+void destroy(Node* node) noexcept;  ///< when nobody holds it any more
+inline void release(Node* node) noexcept {
+  if (--node->refs == 0) destroy(node);
+}
 /// Drops the saved values of a node whose backward has run; shapes stay.
 void free_saved(Node* node);
+/// Has what a gradient rule reads been changed in place since?
+inline bool is_changed(const Saved& saved) {
+  return saved.kind == Saved::Kind::value && saved.storage->version != saved.version;
+}
+/// Fails unless all saved values are there and unchanged. `output_shape` is for the message.
+void check_saved(Node* node, IntSpan output_shape);
 /// A saved value or meta as a tensor without history; empty when nothing was saved. `shape` is that of the output.
 Tensor tensor_of(const Node* node, const Saved& saved, IntSpan shape);
+/// The accumulator of a leaf that has none yet; the leaf holds it.
+Node* make_accumulator(TensorImpl* leaf);
 /// What a gradient for `tensor` goes to: the node that made it, or its leaf accumulator. Adds a reference.
-Node* gradient_node(TensorImpl* tensor);
+inline Node* gradient_node(TensorImpl* tensor) {
+  Node* node = tensor->node ? tensor->node : make_accumulator(tensor);
+  ++node->refs;
+  return node;
+}
 
 /// Puts a new node under the outputs of an op that has just run.
 void record(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs);
+/// The same for an elementwise op on floating tensors with values, all dense and of the shape of y, or scalars: there
+/// are no sizes to write down.
+void record_dense(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, const Tensor& y);
 
 }  // namespace chainrule

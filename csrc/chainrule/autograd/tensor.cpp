@@ -16,7 +16,7 @@ namespace chainrule {
 namespace {
 
 constexpr int64_t inline_bytes_limit = 256;
-constexpr size_t data_alignment = 32;
+constexpr size_t data_alignment = 16;
 
 size_t header_bytes(size_t ndim) {
   const size_t bytes = sizeof(TensorImpl) + 2 * ndim * sizeof(int64_t);
@@ -24,7 +24,7 @@ size_t header_bytes(size_t ndim) {
 }
 
 // Field by field: a tensor is made in every op, and clearing all of it first costs as much as the rest.
-TensorImpl* new_block(DType dtype, size_t ndim, int64_t numel, size_t inline_bytes) {
+[[gnu::always_inline]] inline TensorImpl* new_block(DType dtype, size_t ndim, int64_t numel, size_t inline_bytes) {
   SmallBlocks& blocks = small_blocks();
   const size_t bytes = header_bytes(ndim) + inline_bytes;
   auto* impl = static_cast<TensorImpl*>(allocate_small(blocks, bytes));
@@ -49,13 +49,18 @@ TensorImpl* new_block(DType dtype, size_t ndim, int64_t numel, size_t inline_byt
   return impl;
 }
 
-TensorImpl* new_block(DType dtype, IntSpan shape, int64_t numel, size_t inline_bytes) {
+// A few words, for which a call of memmove costs more than the copy.
+inline void copy_words(const int64_t* from, size_t count, int64_t* to) {
+  for (size_t i = 0; i < count; ++i) to[i] = from[i];
+}
+
+[[gnu::always_inline]] inline TensorImpl* new_block(DType dtype, IntSpan shape, int64_t numel, size_t inline_bytes) {
   TensorImpl* impl = new_block(dtype, shape.size(), numel, inline_bytes);
-  std::copy(shape.begin(), shape.end(), impl->sizes_data());
+  copy_words(shape.data(), shape.size(), impl->sizes_data());
   return impl;
 }
 
-void set_contiguous_strides(TensorImpl* impl) {
+inline void set_contiguous_strides(TensorImpl* impl) {
   int64_t* sizes = impl->sizes_data();
   int64_t step = 1;
   for (int i = impl->ndim - 1; i >= 0; --i) {
@@ -64,7 +69,7 @@ void set_contiguous_strides(TensorImpl* impl) {
   }
 }
 
-void free_block(TensorImpl* impl) noexcept {
+inline void free_block(TensorImpl* impl) noexcept {
   if (impl->named) [[unlikely]]
     detail::forget_name(impl);
   SmallBlocks& blocks = small_blocks();
@@ -100,7 +105,7 @@ TensorImpl* allocate_dense(DType dtype, IntSpan shape, int64_t numel) {
   Storage& storage = impl->own;
   storage.refs = 1;
   storage.version = storage.recorded_version = 0;
-  storage.changed_by[0] = 0;
+  storage.changed_by = nullptr;
   storage.is_literal = false;
   storage.unrecorded_op = no_op;
   storage.release = nullptr;
@@ -126,8 +131,7 @@ TensorImpl* allocate_dense(DType dtype, IntSpan shape, int64_t numel) {
 [[gnu::tls_model("initial-exec")]] thread_local constinit bool grad_mode = true;
 
 // The block of a tensor outlives it while views use the storage inside.
-void release(TensorImpl* impl) noexcept {
-  if (--impl->refs != 0) return;
+void destroy(TensorImpl* impl) noexcept {
   Node* node = std::exchange(impl->node, nullptr);
   TensorImpl* grad = std::exchange(impl->grad, nullptr);
   if (node) {
@@ -147,21 +151,14 @@ void release(TensorImpl* impl) noexcept {
   if (grad) release(grad);
 }
 
-void release(Storage* storage) noexcept {
-  if (--storage->refs != 0) return;
+void destroy(Storage* storage) noexcept {
   if (storage->release) storage->release(storage->owner);
   else if (storage->bytes) free_buffer(storage->data, static_cast<size_t>(storage->bytes));
   free_block(block_of(storage));
 }
 
-void note_change(Storage& storage, std::string_view who) {
-  ++storage.version;
-  const size_t length = std::min(who.size(), sizeof storage.changed_by - 1);
-  std::copy_n(who.begin(), length, storage.changed_by);
-  storage.changed_by[length] = 0;
-}
-
 Tensor Tensor::empty(DType dtype, IntSpan shape) { return Tensor(allocate_dense(dtype, shape, numel_of(shape))); }
+Tensor Tensor::empty(DType dtype, IntSpan shape, int64_t numel) { return Tensor(allocate_dense(dtype, shape, numel)); }
 Tensor Tensor::empty_like(const Tensor& x, DType dtype) { return Tensor(allocate_dense(dtype, x.shape(), x.numel())); }
 
 Tensor Tensor::full(DType dtype, IntSpan shape, Number value) {
@@ -179,7 +176,7 @@ Tensor Tensor::wrap(DType dtype, IntSpan shape, IntSpan strides, void* data, voi
   Tensor tensor(new_block(dtype, shape, numel_of(shape), 0));
   std::copy(strides.begin(), strides.end(), tensor->sizes_data() + tensor->ndim);
   tensor->contiguous = chainrule::is_contiguous(shape, strides);
-  tensor->own = {1, 0, 0, {}, false, no_op, release, owner, static_cast<char*>(data), 0};
+  tensor->own = {1, 0, 0, false, no_op, nullptr, release, {owner}, static_cast<char*>(data)};
   tensor->storage = &tensor->own;
   tensor->data = tensor->own.data;
   return tensor;

@@ -28,19 +28,24 @@ struct Storage {
   int32_t refs;               ///< tensors that use it
   uint32_t version;           ///< counts changes in place
   uint32_t recorded_version;  ///< version of the last change in place that is part of a graph
-  char changed_by[16];        ///< name of the last change in place, for errors
   bool is_literal;            ///< a number in the code of a formula or of the user
   int16_t unrecorded_op;      ///< Note [Unrecorded results]: id of the op that computed it, or no_op
+  const char* changed_by;     ///< name of the last change in place, for errors
   void (*release)(void* owner);  ///< gives foreign memory back; null for our own
-  void* owner;                   ///< for release
+  union {
+    void* owner;    ///< of foreign memory, for release
+    int64_t bytes;  ///< of our own buffer; 0 when the elements stand in the tensor's own block
+  };
   char* data;
-  int64_t bytes;              ///< of the buffer; 0 when the elements stand in the tensor's own block
 };
 
 inline constexpr int16_t no_op = -1;
 
-/// Counts a change in place and remembers who made it.
-void note_change(Storage& storage, std::string_view who);
+/// Counts a change in place and remembers who made it: a name that lasts as long as the program.
+inline void note_change(Storage& storage, const char* who) {
+  ++storage.version;
+  storage.changed_by = who;
+}
 
 // Note [Unrecorded results]
 // A comparison, an index, what was detached: no gradient passes, so the tape does not lead from it to the tensors that
@@ -73,8 +78,23 @@ struct TensorImpl {
   IntSpan strides() const { return {reinterpret_cast<const int64_t*>(this + 1) + ndim, ndim}; }
 };
 
-void release(TensorImpl* impl) noexcept;
-void release(Storage* storage) noexcept;
+inline bool same_sizes(const TensorImpl& a, const TensorImpl& b) {
+  if (a.ndim != b.ndim) return false;
+  const int64_t* const of_a = a.sizes().data();
+  const int64_t* const of_b = b.sizes().data();
+  int64_t different = 0;
+  for (int d = 0; d < a.ndim; ++d) different |= of_a[d] ^ of_b[d];
+  return different == 0;
+}
+
+void destroy(TensorImpl* impl) noexcept;  ///< when nobody holds it any more
+void destroy(Storage* storage) noexcept;
+inline void release(TensorImpl* impl) noexcept {
+  if (--impl->refs == 0) destroy(impl);
+}
+inline void release(Storage* storage) noexcept {
+  if (--storage->refs == 0) destroy(storage);
+}
 
 /// A counted reference to a tensor; copying shares it. A default-made one is empty: test with operator bool.
 class Tensor {
@@ -107,6 +127,7 @@ class Tensor {
 
   // ---- Making one ----
   static Tensor empty(DType dtype, IntSpan shape);  ///< uninitialised; `shape` is known to be good
+  static Tensor empty(DType dtype, IntSpan shape, int64_t numel);  ///< of which the number of elements is known
   static Tensor empty(const Meta& meta) { return empty(meta.dtype, meta.shape); }
   static Tensor empty_like(const Tensor& x, DType dtype);  ///< of x's shape, dense
   static Tensor full(DType dtype, IntSpan shape, Number value);

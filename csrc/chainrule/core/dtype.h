@@ -22,17 +22,16 @@ struct DTypeInfo {
   Category category;
 };
 
-constexpr DTypeInfo info(DType dtype) {
-  constexpr DTypeInfo table[dtype_count] = {{"float32", 4, Category::floating},
-                                            {"float64", 8, Category::floating},
-                                            {"int64", 8, Category::integral},
-                                            {"int32", 4, Category::integral},
-                                            {"bool", 1, Category::boolean}};
-  return table[static_cast<int>(dtype)];
-}
+// Not inside the function: there it would be built on the stack in every call.
+inline constexpr DTypeInfo dtype_table[dtype_count] = {{"float32", 4, Category::floating},
+                                                       {"float64", 8, Category::floating},
+                                                       {"int64", 8, Category::integral},
+                                                       {"int32", 4, Category::integral},
+                                                       {"bool", 1, Category::boolean}};
+constexpr const DTypeInfo& info(DType dtype) { return dtype_table[static_cast<int>(dtype)]; }
 constexpr const char* name_of(DType dtype) { return info(dtype).name; }
 constexpr int64_t size_of(DType dtype) { return info(dtype).size; }
-constexpr bool is_floating(DType dtype) { return info(dtype).category == Category::floating; }
+constexpr bool is_floating(DType dtype) { return dtype <= DType::float64; }  // asked in every op: no table
 
 constexpr std::optional<DType> dtype_named(std::string_view name) {
   for (DType dtype : all_dtypes)

@@ -63,6 +63,17 @@ class SignalsBlocked {
 LongLoopHooks hooks{};
 thread_local int uninterrupted = 0;
 
+// Note [Upwards, then downwards]
+// A loop begins where the one before it ended. What an op wrote last is what the next one, which mostly reads it, finds
+// in the cache; started from the other end, it would push that out before it gets there.
+
+/// The share of one thread in a loop, in the order in which it is run.
+struct Blocks {
+  int64_t first, count, step;
+  Blocks(int64_t begin, int64_t end, bool downwards)
+      : first(downwards ? end - 1 : begin), count(end - begin), step(downwards ? -1 : 1) {}
+};
+
 // Runs the caller's share of a loop, block by block until it has been long, and ends it with the hook.
 class Caller {
  public:
@@ -74,24 +85,26 @@ class Caller {
   Caller(const Caller&) = delete;
   Caller& operator=(const Caller&) = delete;
 
-  void run(int64_t first, int64_t last) {
+  void run(Blocks blocks) {
     const bool may_let_go = hooks.before && uninterrupted == 0;
     if (may_let_go && known_long_) token_ = hooks.before();
-    else if (may_let_go) first = run_until_long(first, last);
-    if (first < last) run_range_(body_, first, last);
+    else if (may_let_go) blocks = run_until_long(blocks);
+    if (blocks.count > 0) run_range_(body_, blocks.first, blocks.count, blocks.step);
   }
 
  private:
-  int64_t run_until_long(int64_t first, int64_t last) {
+  /// Returns what is left.
+  Blocks run_until_long(Blocks blocks) {
     const auto start = std::chrono::steady_clock::now();
-    while (first < last) {
-      run_range_(body_, first, first + 1);
-      ++first;
+    while (blocks.count > 0) {
+      run_range_(body_, blocks.first, 1, 0);
+      blocks.first += blocks.step;
+      --blocks.count;
       if (std::chrono::steady_clock::now() - start < long_loop) continue;
-      if (first < last) token_ = hooks.before();
+      if (blocks.count > 0) token_ = hooks.before();
       break;
     }
-    return first;
+    return blocks;
   }
 
   detail::BlockRange run_range_;
@@ -122,6 +135,7 @@ class Pool {
     int64_t blocks = 0;
     detail::BlockRange run_range = nullptr;
     void* body = nullptr;
+    bool downwards = false;
   };
 
   // A ticket announces a job: a serial number above the number of threads that take part. A worker that is
@@ -134,7 +148,9 @@ class Pool {
   void keep_apart();
   void stop_workers();
   void announce(int parts);
-  int64_t first_of(int part, int parts) const { return part * job_.blocks / parts; }
+  Blocks share_of(int part, int parts) const {
+    return {part * job_.blocks / parts, (part + 1) * job_.blocks / parts, job_.downwards};
+  }
   void work(int part, uint64_t seen);
   uint64_t next_ticket(uint64_t seen);
   void wait_for_workers() const;
@@ -162,9 +178,9 @@ void Pool::run(int64_t blocks, detail::BlockRange run_range, void* body, Caller&
   start_workers(wanted - 1);
   keep_apart();
   const int parts = std::min(wanted, static_cast<int>(workers_.size()) + 1);
-  job_ = {blocks, run_range, body};
+  job_ = {blocks, run_range, body, !job_.downwards};
   announce(parts);
-  caller.run(0, first_of(1, parts));
+  caller.run(share_of(0, parts));
   wait_for_workers();
 }
 
@@ -224,7 +240,8 @@ void Pool::work(int part, uint64_t seen) {
     if (stopping_.load(std::memory_order_relaxed)) return;
     const int parts = parts_of(seen);
     if (part >= parts) continue;
-    job_.run_range(job_.body, first_of(part, parts), first_of(part + 1, parts));
+    const Blocks share = share_of(part, parts);
+    job_.run_range(job_.body, share.first, share.count, share.step);
     unfinished_.fetch_sub(1, std::memory_order_release);
   }
 }
@@ -322,7 +339,8 @@ void detail::run_on_pool(int64_t blocks, BlockRange run, void* body, bool known_
   Caller caller(run, body, known_long);
   Pool& workers = pool();
   if (num_threads() == 1 || !workers.try_acquire()) {
-    caller.run(0, blocks);
+    static thread_local bool downwards = false;
+    caller.run({0, blocks, downwards = !downwards});
     return;
   }
   workers.run(blocks, run, body, caller);

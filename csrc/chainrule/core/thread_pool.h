@@ -1,9 +1,9 @@
 // thread_pool.h - runs the blocks of one loop on a few threads. Floor: core.
 // The blocks are the caller's, so what a block computes never depends on the number of threads: with block
 // boundaries that are a function of the size alone, results have the same bits for any number of threads. A
-// static partition without queues: thread t of T runs the blocks [t * blocks / T, (t + 1) * blocks / T), the
-// caller is thread 0. A loop inside a loop, or one started while another thread has the pool, runs on its
-// caller alone. Workers touch raw memory only, never a reference count.
+// static partition without queues: thread t of T runs the blocks [t * blocks / T, (t + 1) * blocks / T), upwards in one
+// loop and downwards in the next; the caller is thread 0. A loop inside a loop, or one started while another thread has
+// the pool, runs on its caller alone. Workers touch raw memory only, never a reference count.
 #pragma once
 
 #include <chrono>
@@ -43,12 +43,13 @@ class UninterruptedLoops {
 };
 
 namespace detail {
-using BlockRange = void (*)(void* body, int64_t first, int64_t last) noexcept;
+/// body(block) for `count` blocks from `first` on, upwards or downwards by `step`, 1 or -1.
+using BlockRange = void (*)(void* body, int64_t first, int64_t count, int64_t step) noexcept;
 void run_on_pool(int64_t blocks, BlockRange run, void* body, bool known_long);
 }  // namespace detail
 
-/// Calls body(block) once for every block in [0, blocks) and returns when all are done. Blocks of different
-/// threads run in no particular order. Worth it from about 10 microseconds of work. `known_long`: it takes at least
+/// Calls body(block) once for every block in [0, blocks) and returns when all are done. They run in no
+/// particular order. Worth it from about 10 microseconds of work. `known_long`: it takes at least
 /// long_loop in every thread, which is otherwise found out from block to block.
 template <class F>
 void parallel_for(int64_t blocks, F&& body, bool known_long = false) {
@@ -58,9 +59,9 @@ void parallel_for(int64_t blocks, F&& body, bool known_long = false) {
     return;
   }
   using Body = std::remove_reference_t<F>;
-  const detail::BlockRange run = [](void* erased, int64_t first, int64_t last) noexcept {
+  const detail::BlockRange run = [](void* erased, int64_t first, int64_t count, int64_t step) noexcept {
     Body& typed = *static_cast<Body*>(erased);
-    for (int64_t block = first; block < last; ++block) typed(block);
+    for (; count > 0; --count, first += step) typed(first);
   };
   detail::run_on_pool(blocks, run, const_cast<void*>(static_cast<const void*>(std::addressof(body))), known_long);
 }

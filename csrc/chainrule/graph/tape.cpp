@@ -105,7 +105,7 @@ void Reader::collect_shapes() {
   for (size_t i = order_.size(); i-- > 0;)
     for (const Edge& edge : order_[i]->edges())
       if (edge.node) {
-        shapes_[{edge.node, edge.output}] = input_shape(order_[i], edge);
+        shapes_[{edge.node, edge.output()}] = input_shape(order_[i], edge);
         if (edge.node->is_leaf() && edge.saved.kind >= Saved::Kind::value) keepers_[edge.node] = {order_[i], &edge};
       }
 }
@@ -204,7 +204,7 @@ void Reader::add_op(Node* node) {
   std::vector<Ref> inputs;
   for (Edge& edge : node->edges()) {
     const Shape shape = input_shape(node, edge);
-    if (edge.node && !edge.node->is_leaf()) inputs.push_back({refs_.at(edge.node).node, edge.output});
+    if (edge.node && !edge.node->is_leaf()) inputs.push_back({refs_.at(edge.node).node, edge.output()});
     else if (edge.node) inputs.push_back(leaf(edge.node, {edge.saved.dtype, shape}, node->call));
     else if (edge.saved.kind >= Saved::Kind::value) inputs.push_back(held(unchanged(node, edge, shape), node->call));
     else inputs.push_back(without_value({edge.saved.dtype, shape}));

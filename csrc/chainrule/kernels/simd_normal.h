@@ -106,7 +106,7 @@ CR_INLINE TwoParts<S, N> tail_ratio(Pack<S, N> a, Pack<S, N> scale) {
   if constexpr (sizeof(S) == 4) {
     const P above = polynomial(a, 1.38088608, 0.581594706, 0.143437207, 0.0140485484, 1.05343124e-05);
     const P below = polynomial(a, 0.690443039, 0.605235219, 0.253026724, 0.0561098196, 0.00568414899);
-    return {scale / fma(a, 2.50659919, above / below), 0.0};  // 2^-27
+    return {scale * below / fma(a * 2.50659919, below, above), 0.0};  // 2^-27
   } else {
     const P above = polynomial(a, 0.91085915302526921, 1.2518809878192476, 0.85490386736977908, 0.37283943558075761,
                                0.11333001085099527, 0.024789902033472453, 0.0038998145409813298, 0.00042665018125848868,

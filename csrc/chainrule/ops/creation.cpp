@@ -87,8 +87,7 @@ void fill_random(const Tensor& x, FloatFill single, DoubleFill twofold) {
 }
 
 // x takes offset + scale * (random numbers).
-void fill_scaled(const Tensor& x, FloatFill single, DoubleFill twofold, double offset, double scale,
-                 std::string_view op) {
+void fill_scaled(const Tensor& x, FloatFill single, DoubleFill twofold, double offset, double scale, const char* op) {
   require_floating_random(x.dtype(), op);
   if (grad_enabled() && x.requires_grad())
     fail(ErrorKind::graph, op, "a tensor that requires gradients", "random numbers have no history to record",
