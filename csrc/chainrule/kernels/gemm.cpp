@@ -147,7 +147,7 @@ int64_t multiply_rows(const Problem<S>& g, const Plan<S>& plan, const Panel& pan
   Tile<S> t{};
   t.k = panel.length;
   t.a = rows.a;
-  t.a_row_step = rows.row_step;
+  t.a_row_step = rows.packed ? 1 : rows.row_step;
   t.a_column_step = rows.column_step;
   set_b(t, g, plan, panel, column);
   t.c = g.c + row * g.c_row_step + column * g.c_column_step;
@@ -159,6 +159,7 @@ int64_t multiply_rows(const Problem<S>& g, const Plan<S>& plan, const Panel& pan
   const TileKernel<S>* const kernels = tile_kernels<S>(rows.packed, t.columns);
   for (int64_t i = rows.first; i < rows.end; ++i) {
     const int64_t height = rows.tiles.rows(i);
+    if (rows.packed) t.a_column_step = height;
     kernels[height - 1](t);
     t.a += height * rows.row_step;
     t.c += height * t.c_row_step;

@@ -180,14 +180,15 @@ inline const TileKernel<S>* kernels_of_rows() {
   }(std::make_integer_sequence<int, most>{});
 }
 
-/// Those for as many columns. More than a sliver are wide tiles of 1 to wide_rows rows, so that there are enough sums
-/// to hide the latency of an addition.
+/// Those for as many columns, and rows of a that are packed or in place; few columns take steps of packed rows, too.
+/// More than a sliver are wide tiles of 1 to wide_rows rows, so that there are enough sums to hide the latency of an
+/// addition.
 template <class S>
 inline const TileKernel<S>* tile_kernels(bool packed, int64_t columns) {
   if (columns > sliver_width<S>) return kernels_of_rows<S, wide_vectors, false, wide_rows>();
   if (columns > lanes<S>)
     return packed ? kernels_of_rows<S, tile_vectors, true>() : kernels_of_rows<S, tile_vectors, false>();
-  return packed ? kernels_of_rows<S, 1, true>() : kernels_of_rows<S, 1, false>();
+  return kernels_of_rows<S, 1, false>();
 }
 
 }  // namespace
