@@ -322,3 +322,10 @@ def test_non_finite_values_flow() -> None:
     gradient = x.grad.tolist()
     assert gradient[:3] == [float("inf"), -1.0, 0.0]
     assert gradient[3] != gradient[3]
+
+
+def test_gradients_of_an_empty_parameter_add_up() -> None:
+    a = cr.zeros((0, 3), requires_grad=True)
+    for _ in range(2):
+        a.sum().backward()
+    assert a.grad.shape == (0, 3)

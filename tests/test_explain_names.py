@@ -97,3 +97,28 @@ def test_the_page_leaves_out_what_is_always_so():
     page = g.outputs(y=y).to_html()
     assert '"attributes": "dim=0, start=1"' in page or '"attributes":"dim=0, start=1"' in page
     assert "9223372036854775807" not in page
+
+
+def test_different_constants_have_different_names():
+    first, second = cr.tensor([1.0, 2.0]), cr.tensor([10.0, 20.0])
+    with cr.Graph() as g:
+        x = g.input("x", (2,))
+        y = (x * first).sum() + (x * second).sum() + (x * x * first).sum()
+    g.outputs(y=y)
+    labels = [node.label for node in g.nodes if node.kind == "constant"]
+    assert labels == ["constant(2,)", "constant_2(2,)"]
+    text = g.explain("y", "x")
+    assert "constant(2,)" in text
+    assert "constant_2(2,)" in text
+
+
+def test_numbers_of_two_runs_are_not_mixed():
+    x = cr.tensor(3.0, requires_grad=True, name="x")
+    w = cr.tensor(2.0, requires_grad=True, name="w")
+    g = cr.graph((w * x) ** 2)
+    assert "24" in g.explain("output", "x")
+    with cr.no_grad():
+        w.mul_(10)
+    assert "240" not in g.explain("output", "x")
+    g.forward()
+    assert "2400" in g.explain("output", "x")

@@ -3,6 +3,7 @@
 Comparisons, indices and what is detached pass no gradient, so the tape has no nodes of them.
 """
 
+import copy
 import warnings
 
 import numpy as np
@@ -134,6 +135,11 @@ def test_a_mask_of_a_parameter_in_an_assembled_graph():
         y = cr.where(w > 0, x, -x) * w
     g.outputs(y=y)
     assert [n.frozen_by for n in g.nodes if n.frozen_by] == ["gt"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        g.forward(x=A)  # the mask is still right
+    with cr.no_grad():
+        w.mul_(-1)
     with pytest.warns(RuntimeWarning, match="while a constant"):
         g.forward(x=A)
 
@@ -161,3 +167,46 @@ def test_a_training_loop_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         g.forward()
+
+
+def test_what_is_written_into_memory_brings_the_mark():
+    w = weights()
+    for write in (
+        lambda t: t.__setitem__(slice(None), (w * 2).detach()),
+        lambda t: t.__setitem__(w > 0, 9.0),
+    ):
+        t = cr.zeros(3)
+        write(t)
+        g = cr.graph((t * w).sum())
+        with cr.no_grad():
+            w.mul_(-1)
+        with pytest.warns(RuntimeWarning, match="stays what it was"):
+            g.forward()
+
+
+def test_memory_that_is_overwritten_loses_the_mark():
+    w, v = weights(), weights()
+    for write in (lambda t: t.zero_(), lambda t: t.fill_(1.0), lambda t: t.copy_(cr.ones(3))):
+        t = (w > 0).to(cr.float32)
+        write(t)
+        assert not [n for n in cr.graph((t * v).sum()).nodes if n.frozen_by]
+
+
+def test_the_first_op_that_is_not_recorded_is_named():
+    w = weights()
+    g = cr.graph((((w > 0).to(cr.float32) + 1) * 2 * w).sum())
+    assert {n.frozen_by for n in g.nodes if n.frozen_by} == {"gt"}
+
+
+def test_a_refused_warning_comes_again_and_copies_keep_it():
+    w = weights()
+    g = cr.graph(((w > 0).to(cr.float32) * w).sum())
+    with cr.no_grad():
+        w.mul_(-1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            with pytest.raises(RuntimeWarning):
+                g.forward()
+    with pytest.warns(RuntimeWarning):
+        copy.deepcopy(g).forward()

@@ -296,6 +296,7 @@ void set_gradients(GraphObject& self, const GraphObject& source, const py::objec
   }
   if (names.empty()) fail(ErrorKind::value, "grad", "wrt is empty", "it must name what to differentiate by");
   self.set(source.graph().gradients(source.find_output(text_from(of.ptr(), "grad", "an output"), "grad"), refs, names));
+  self.has_frozen = self.has_frozen && source.has_frozen;  // a warning given once is enough
 }
 
 // The same graph, with these values in place of those that its nodes have.
@@ -303,8 +304,9 @@ void set_copy(GraphObject& self, const GraphObject& source, const std::vector<st
   Graph copy = source.graph();
   for (const auto& [i, value] : values) {
     GraphNode& node = copy.node(source.checked(i, 0).node);
+    const bool was_changed = node.value && node.value->storage->version != node.version;
     node.value = value;
-    node.version = value->storage->version;
+    node.version = value->storage->version - (was_changed ? 1 : 0);
   }
   self.set(std::move(copy));
 }
@@ -360,6 +362,8 @@ void add_graph(py::module_& m) {
       .def("_set_gradients", &set_gradients)
       .def("_set_copy", &set_copy)
       .def("_own_values", &own_values)
+      .def("_is_stale",
+           [](const GraphObject& self) { return self.has_run() && self.last("explain").first_changed() >= 0; })
       .def("_set_at_size",
            [](GraphObject& self, const GraphObject& source, int64_t n) { self.set(source.graph().at_size(n)); })
       .def("_kept", &kept_of)

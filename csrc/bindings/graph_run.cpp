@@ -73,30 +73,36 @@ const std::vector<int>& inputs_named(GraphObject& self, PyObject* keywords) {
   return self.last_inputs = inputs;
 }
 
-// Of a frozen value that is not fed, beside others that are no longer what they were: what the user should know.
-void warn_of_frozen(GraphObject& self, std::span<const int> fed) {
+// Of a frozen value that is neither fed nor kept up to date, beside others that are no longer what they were: what the
+// user should know. Nothing was computed from a placeholder.
+void warn_of_frozen(GraphObject& self, std::span<const int> fed, PyObject* const* values) {
   const std::vector<GraphNode>& nodes = self.graph().nodes();
-  const auto is_fed = [&](int i) { return std::ranges::count(fed, i) > 0; };
+  const auto is_new = [&](int i) {
+    const Tensor& own = nodes[static_cast<size_t>(i)].value;
+    if (!own) return false;
+    if (own->storage->version != nodes[static_cast<size_t>(i)].version) return true;
+    const auto at = std::ranges::find(fed, i) - fed.begin();
+    return at < std::ssize(fed) && !(is_tensor(values[at]) && share(values[at])->storage == own->storage);
+  };
   int frozen = -1, changed = -1;
   for (int i = static_cast<int>(nodes.size()) - 1; i >= 0; --i) {
     const GraphNode& node = nodes[static_cast<size_t>(i)];
     if (node.op) continue;
-    if (!node.frozen_by.empty()) frozen = is_fed(i) ? frozen : i;
-    else if (is_fed(i) || (node.value && node.value->storage->version != node.version)) changed = i;
+    if (node.frozen_by.empty()) changed = is_new(i) ? i : changed;
+    else if (std::ranges::count(fed, i) == 0 && !is_new(i)) frozen = i;
   }
   if (frozen < 0 || changed < 0) return;
-  self.has_frozen = false;  // once is enough
   const GraphNode& node = nodes[static_cast<size_t>(frozen)];
   const std::string &label = self.labels()[static_cast<size_t>(frozen)],
                     &other = self.labels()[static_cast<size_t>(changed)];
   const bool is_input = node.kind == NodeKind::input;
   const std::string text =
       "forward: a new value of " + other + ", while " + (is_input ? label : "a constant") + " of shape " +
-      to_string(node.outputs[0].shape) + " stays what " + node.frozen_by +
-      " gave when the graph was taken; the tape records what gradients flow through, and " + node.frozen_by +
-      " is not on it; " +
+      to_string(node.outputs[0].shape) + " stays what it was when the graph was taken: it was computed through " +
+      node.frozen_by + ", which no gradient passes, so that the tape does not have it; " +
       (is_input ? "take the graph with cr.trace(fn, ...), or pass " + label + "=..." : "make it from a placeholder");
   if (PyErr_WarnEx(PyExc_RuntimeWarning, text.c_str(), 1) < 0) throw py::error_already_set();
+  self.has_frozen = false;  // once is enough
 }
 
 // The program with its inputs in place. An input that is not named has its own value, or none.
@@ -104,7 +110,7 @@ Program& feed(GraphObject& self, PyObject* const* values, PyObject* keywords) {
   const std::vector<int>& inputs = inputs_named(self, keywords);
   const std::vector<GraphNode>& nodes = self.graph().nodes();
   if (self.has_frozen) [[unlikely]]
-    warn_of_frozen(self, inputs);
+    warn_of_frozen(self, inputs, values);
   if (!self.has_unknown_size) {
     Program& program = self.program(0);
     if (inputs.size() < self.inputs().size()) program.forget_feeds();

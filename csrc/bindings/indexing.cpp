@@ -240,6 +240,11 @@ void assign(PyObject* self, PyObject* key, PyObject* value) {
   else if (const auto scalar = scalar_from(value, "setitem")) source = constant_beside(x, *scalar);
   else source = tensor_from(value, std::nullopt, "setitem");
   check_recordable(x, source);
+  // Note [Unrecorded results]: copy_in_place would do this, but runs without recording.
+  if (grad_enabled() && source.is_unrecorded()) x->storage->unrecorded_op = source.unrecorded_op();
+  for (const Item& item : items)
+    if (grad_enabled() && item.tensor && item.tensor.is_unrecorded())
+      x->storage->unrecorded_op = item.tensor.unrecorded_op();
   const GradMode unrecorded(false);
   if (selects_by_array(items)) return assign_by_array(x, items, source);
   const Tensor part = read(x, items);

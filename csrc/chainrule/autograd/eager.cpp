@@ -138,10 +138,10 @@ void check_follows(const Shape& shape, const OpRow& row) {
 }
 
 // Note [Unrecorded results]
-void note_unrecorded(const OpRow& row, Tensor* outputs) {
+void note_unrecorded(const OpRow& row, int16_t origin, Tensor* outputs) {
   for (int k = 0; k < row.outputs; ++k) {
     const bool owns_memory = outputs[k]->storage == &outputs[k]->own;
-    if (owns_memory) outputs[k]->storage->unrecorded_op = static_cast<int16_t>(row.id);
+    if (owns_memory) outputs[k]->storage->unrecorded_op = origin != no_op ? origin : static_cast<int16_t>(row.id);
     else outputs[k]->detached = true;
   }
 }
@@ -166,10 +166,10 @@ void infer(const OpRow& row, const void* op, std::span<const Meta> inputs, Meta*
 
 void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
   const bool recording = grad_enabled();
-  bool unrecorded = false;
+  int16_t unrecorded = no_op;
   if (recording)
     for (const Tensor* x : inputs) {
-      unrecorded |= x->is_unrecorded();
+      if (unrecorded == no_op) unrecorded = x->unrecorded_op();
       if (is_stale(*x)) [[unlikely]]
         check_not_stale(*x, row.info->name);
     }
@@ -189,7 +189,7 @@ void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs
   }
   if (!recording) return;
   if (!seen.want_grad || !row.vjp) {
-    if (seen.want_grad || unrecorded) note_unrecorded(row, outputs);
+    if (seen.want_grad || unrecorded != no_op) note_unrecorded(row, unrecorded, outputs);
   } else if (row.elementwise && seen.uniform && seen.dense && !row.mask_input) {
     record_dense(row, op, inputs, outputs[0]);
   } else {

@@ -27,7 +27,7 @@ void check_writable(const Tensor& x, const Tensor& other, std::string_view name)
          x.is_leaf() ? "a leaf that requires gradients" : "a view of a leaf that requires gradients",
          "a leaf cannot change while gradients are recorded", "use `with no_grad():`");
   for (int d = 0; d < x.ndim(); ++d)
-    if (x.size(d) > 1 && x.strides()[d] == 0)
+    if (x.numel() > 1 && x.size(d) > 1 && x.strides()[d] == 0)
       fail(ErrorKind::graph, name, "an expanded tensor of shape " + to_string(x.shape()),
            "several of its elements share one memory cell", "clone() it first");
   if (!same(broadcast_shapes(x.shape(), other.shape(), name), x.shape()))
@@ -79,9 +79,8 @@ Tensor before_change(const Tensor& x, bool keep_value) {
 }
 
 // Note [Unrecorded results]: what is computed from one is one.
-void pass_mark(const Tensor& from, const Tensor& to, int op) {
-  if (grad_enabled() && from.is_unrecorded() && !to.requires_grad())
-    to->storage->unrecorded_op = static_cast<int16_t>(op);
+void pass_mark(const Tensor& from, const Tensor& to) {
+  if (grad_enabled() && from.is_unrecorded() && !to.requires_grad()) to->storage->unrecorded_op = from.unrecorded_op();
 }
 
 }  // namespace
@@ -113,7 +112,7 @@ void run_in_place(const OpRow& row, const void* op, const Tensor& x, const Tenso
   if (recording) record(row, op, inputs, &result);
   forward_elementwise(row, op, inputs, x);
   adopt(x, result, name);
-  pass_mark(other, x, row.id);
+  pass_mark(other, x);
   if (recording)
     x->node->outputs()[0].saved.version = x->storage->version;  // a saved output is the value after the change
 }
@@ -132,7 +131,9 @@ void copy_in_place(const Tensor& x, const Tensor& source, const char* name) {
   const Shape strides = broadcast_strides(values.shape(), values.strides(), x.shape());
   copy_strided(x.data(), x.dtype(), x.strides(), values.data(), values.dtype(), strides, x.shape());
   adopt(x, recorded, name);
-  pass_mark(source, x, id_of<Detach>);
+  const bool is_whole = x->storage == &x->own;
+  if (is_whole && grad_enabled()) x->storage->unrecorded_op = no_op;
+  pass_mark(source, x);
 }
 
 }  // namespace chainrule

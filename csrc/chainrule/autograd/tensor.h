@@ -29,7 +29,7 @@ struct Storage {
   uint32_t version;           ///< counts changes in place
   uint32_t recorded_version;  ///< version of the last change in place that is part of a graph
   bool is_literal;            ///< a number in the code of a formula or of the user
-  int16_t unrecorded_op;      ///< Note [Unrecorded results]: id of the op that computed it, or no_op
+  int16_t unrecorded_op;      ///< Note [Unrecorded results]: id of the first op that was not recorded, or no_op
   const char* changed_by;     ///< name of the last change in place, for errors
   void (*release)(void* owner);  ///< gives foreign memory back; null for our own
   union {
@@ -157,7 +157,12 @@ class Tensor {
   bool is_contiguous() const { return impl_->contiguous; }
   Meta meta() const { return {dtype(), Shape(shape())}; }
   /// Whether it was computed from tensors that require gradients without being recorded: Note [Unrecorded results].
-  bool is_unrecorded() const { return impl_->detached || (impl_->storage && impl_->storage->unrecorded_op != no_op); }
+  bool is_unrecorded() const { return unrecorded_op() != no_op; }
+  /// The first op that was not recorded, or no_op.
+  int16_t unrecorded_op() const {
+    if (impl_->detached) return id_of<Detach>;
+    return impl_->storage ? impl_->storage->unrecorded_op : no_op;
+  }
   /// Whether it has no value yet, a placeholder or computed from one: a hollow tensor with a history.
   bool is_placeholder() const { return !impl_->storage && impl_->node; }
   void* data() const {

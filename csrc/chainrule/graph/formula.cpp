@@ -59,11 +59,21 @@ std::vector<std::string> labels_of(const Graph& graph) {
   for (const GraphNode& node : graph.nodes())
     if (!node.name.empty()) used.insert(node.name);
   std::map<std::string, int> counts;
+  std::map<std::pair<const void*, std::string>, std::string> arrays;  // constants, by memory and layout
   std::vector<std::string> labels;
   for (const GraphNode& node : graph.nodes()) {
     std::string label = node.name;
     if (label.empty() && node.kind == NodeKind::constant) {
       label = constant_text(node);
+      if (!node.size && node.value.numel() != 1) {
+        std::string& known =
+            arrays[{node.value.data(), to_string(node.value.shape()) + to_string(node.value.strides())}];
+        for (int count = 2; known.empty(); ++count) {
+          if (used.insert(label).second) known = label;
+          else label = "constant_" + std::to_string(count) + to_string(node.value.shape());
+        }
+        label = known;
+      }
     } else if (label.empty()) {
       const std::string kind = node.op ? node.op->info->name : node.kind == NodeKind::input ? "input" : "parameter";
       do {

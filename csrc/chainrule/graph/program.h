@@ -48,11 +48,13 @@ class Program {
   /// The gradient of a node in wrt, in memory of its own.
   Tensor take_gradient(int node) const;
 
+  /// A node whose memory was changed in place since the last forward, or -1.
+  int first_changed() const;
+
  private:
   size_t slot(Ref ref) const { return first_slot_[static_cast<size_t>(ref.node)] + static_cast<size_t>(ref.output); }
   std::string label(int node) const;  ///< for errors
   void plan_backward(Ref of, std::span<const int> wrt);
-  int first_changed() const;
   void check_unchanged() const;
   void note_results();
   void give(Ref to, Tensor gradient);

@@ -91,8 +91,7 @@ struct GemmArguments {
   const void* bias;
   void* workspace = nullptr;  ///< gemm_workspace_bytes, aligned to 64, for large products; null: a smaller one is used
 };
-inline constexpr int64_t gemm_copy_bytes = 64 * 1024;  ///< of it for parts of a, the rest for a panel of b
-inline constexpr int64_t gemm_workspace_bytes = gemm_copy_bytes + 512 * 1024;  ///< stays in the second level cache
+inline constexpr int64_t gemm_workspace_bytes = 576 * 1024;  ///< for what is packed; stays in the second level cache
 using GemmKernel = void (*)(const GemmArguments& arguments);
 
 /// One parameter of a fused optimizer step; all pointers dense, n elements.

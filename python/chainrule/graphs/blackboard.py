@@ -73,6 +73,8 @@ class Blackboard(Shapes):
         shape, before = plain(attributes["shape"]), self.shape(inner)
         if before is None:
             return x
+        if inner[0] == "ones":
+            return ("ones", {"shape": shape}) if shape else ONE
         if (dropped := self._without_kept_dims(inner)) and self.shape(dropped) == shape:
             return dropped
         if before == shape or (set(before) | set(shape)) <= {1}:
@@ -88,13 +90,16 @@ class Blackboard(Shapes):
         return self._out_of_rows(inner, shape) or x
 
     def _without_kept_dims(self, x: Expression) -> Expression | None:
-        """A sum that keeps no dims of size 1."""
+        """A sum that keeps no dims of size 1; a number may stand before it."""
+        at = 3 if x[0] == "mul" else 2
+        if x[0] == "neg" or (x[0] in ("mul", "div") and self._is_single(x[5 - at])):
+            rest = self._without_kept_dims(x[at])
+            return rest and (*x[:at], rest, *x[at + 1 :])
         if x[0] in ("sum", "mean") and x[1]["keepdim"]:
             return (x[0], x[1] | {"keepdim": False}, x[2])
-        if x[0] == "sum_over":
-            rest = [size for d, size in enumerate(x[1]["shape"]) if d not in x[1]["dim"]]
-            is_kept = len(x[1]["shape"]) == len(self.shape(x[2]) or ())
-            return (x[0], x[1] | {"shape": tuple(rest)}, x[2]) if is_kept else None
+        if x[0] == "sum_over" and len(x[1]["shape"]) == len(self.shape(x[2]) or ()):
+            left = tuple(size for d, size in enumerate(x[1]["shape"]) if d not in x[1]["dim"])
+            return (x[0], x[1] | {"shape": left}, x[2])
         return None
 
     def _out_of_rows(self, x: Expression, shape: Sizes) -> Expression | None:
@@ -131,7 +136,11 @@ class Blackboard(Shapes):
             inner = inner[2] if is_row else inner
             while inner[0] in ("as", "reshape"):
                 inner = inner[2]
-            is_ones = inner[0] == "ones"
+            before = self.shape(inner) if inner[0] == "label" else None
+            is_column = before is not None and len(before) == 2 and before[1] == 1 != before[0]
+            if is_column and len(x[1]["shape"]) == 2 and x[1]["dim"] == (0,):
+                inner = self._transposed(inner)  # it was a vector in between
+            is_ones = inner[0] == "ones" or inner == ONE
             return ("ones", {"shape": x[1]["shape"]}) if is_ones else (*x[:2], inner)
 
         return self._numbers_outside(x[2], repeated)
@@ -154,9 +163,15 @@ class Blackboard(Shapes):
     def _called(self, x: Expression) -> Expression:
         if x[1]["name"] not in ("scatter", "rows"):
             return x
+        if x[1]["name"] == "scatter" and set(plain(x[1]["shape"])) <= {1} and self._is_single(x[2]):
+            return x[2]  # type: ignore[no-any-return]
         return self._numbers_outside(x[2], lambda inner: (*x[:2], inner, *x[3:]))
 
     def _slice(self, x: Expression) -> Expression:
+        if self.shape(x[2]) == ():  # of a number that a reshape gave a dim
+            return x[2]  # type: ignore[no-any-return]
+        if x[2][0] == "ones" and (shape := self.shape(x)) is not None:
+            return ("ones", {"shape": shape}) if shape else ONE
         return self._numbers_outside(x[2], lambda inner: (*x[:2], inner))
 
     _select = _slice
@@ -374,9 +389,11 @@ def _multiplied(numbers: list[Expression]) -> Expression:
     for _, digits in numbers:
         value = _as_float(digits)
         if value is None:
-            letters.append(digits)
+            letters.append(f"({digits})" if " " in digits else digits)
         else:
             product *= value
+    if product == 1 and len(numbers) == 1:
+        return numbers[0]
     text = f"{product:.9g}"
     if not letters:
         return ("number", text)

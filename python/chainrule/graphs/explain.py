@@ -30,6 +30,9 @@ def explain(graph: Graph, of: str, wrt: str, format: str) -> str:
         raise ValueError(
             f"explain: the format {format!r}; it must be one of {', '.join(map(repr, FORMATS))}"
         )
+    for name in (of, wrt):
+        if not isinstance(name, str):
+            raise TypeError(f"explain: the name is a {type(name).__name__}; it must be a str")
     if not graph.output_refs:
         raise RuntimeError(f"explain: {NO_OUTPUTS}")
     of_ref, wrt_ref = _found(graph, of), _found(graph, wrt, is_leaf_first=True)
@@ -44,7 +47,7 @@ def explain(graph: Graph, of: str, wrt: str, format: str) -> str:
         to.say("the output ", to.name(of), " is ", to.name(called), ":")
     if of_ref == wrt_ref:
         to.equate([to.derivative(wrt), to.number(1)])
-    elif not between.on_path:
+    elif not between.on_path or not graph.nodes[of_ref[0]].dtype(of_ref[1]).is_floating_point:
         to.say(Math(f"{to.derivative(wrt)} = 0"), ": ", *_why_not(graph, of_ref, wrt_ref, to))
     elif is_scalar:
         _explain_scalar(between, to)
@@ -115,6 +118,10 @@ def _say_what_is_what(between: Between, to: Derivation) -> None:
             to.say("where")
         said.add(label)
         to.equate([to.name(label), to.formula(meaning(by_label[label]))])
+    for node in graph.nodes:
+        for k in range(1, node.outputs):
+            if (label := graph._label((node.id, k))) in to.notation.seen:
+                to.remark(to.name(label), f" is where {node.op} found its results: output {k}")
     to.say_remarks()
 
 

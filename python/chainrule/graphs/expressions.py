@@ -75,7 +75,7 @@ class Text:
 
     def number(self, digits: str) -> tuple[str, float]:
         """A number; a negative one binds like any sum, so that it is never a bare operand."""
-        if not digits[-1:].isdigit() and "*" in digits:  # a size such as 3*N
+        if "*" in digits or " " in digits:  # a size such as 3*N or N - 1
             return digits, LOOSEST
         return digits, _C._op_facts("add")[1] if digits.startswith("-") else TIGHTEST
 

@@ -53,13 +53,19 @@ class Shapes:
             return None
         if x[0] in _SAME_SHAPE or attributes.get("name") in ("causal", "sign"):
             return first
-        if x[0] in ("sum", "mean"):
-            return _reduced(first, attributes["dim"], attributes["keepdim"])
+        if "dim" in attributes and "keepdim" in attributes:
+            dims = attributes["dim"]
+            dims = dims if isinstance(dims, tuple) else (dims,)
+            return _reduced(first, dims, attributes["keepdim"])
         if x[0] == "permute":
             dims = attributes["dims"]
             if is_transpose(dims):  # of a rule that is written for any number of dims
                 return (*first[:-2], first[-1], first[-2])
             return tuple(first[d] for d in dims)
+        if x[0] == "select":
+            return _without(first, attributes["dim"])
+        if x[0] == "slice":
+            return _sliced(first, **attributes)
         if x[0] == "matmul":
             return _of_product(first, shapes[1] or ())
         if x[0] == "linear":
@@ -73,6 +79,19 @@ def _reduced(shape: Sizes, dims: Sizes, keepdim: bool) -> Sizes:
     if keepdim:
         return tuple(1 if d in over else size for d, size in enumerate(shape))
     return tuple(size for d, size in enumerate(shape) if d not in over)
+
+
+def _without(shape: Sizes, dim: int) -> Sizes | None:
+    d = dim % len(shape) if shape else 0
+    return (*shape[:d], *shape[d + 1 :]) if shape else None
+
+
+def _sliced(shape: Sizes, dim: int, start: int, stop: int, step: int) -> Sizes | None:
+    d = dim % len(shape) if shape else 0
+    if not shape or not isinstance(shape[d], int):
+        return None
+    size = len(range(*slice(start, stop, step).indices(shape[d])))
+    return (*shape[:d], size, *shape[d + 1 :])
 
 
 def _of_product(a: Sizes, b: Sizes) -> Sizes | None:

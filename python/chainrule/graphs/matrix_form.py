@@ -65,7 +65,7 @@ class _MatrixForm:
         to, of, shapes = self._to, self._to.of, self._shapes
         if not shapes[of]:
             return ONE
-        to.of = next(name for name in ("L", "loss", "the loss") if name not in shapes)
+        to.of = next(name for name in ("L", "loss", "J", "E", "loss_") if name not in shapes)
         gy = next(name for name in ("gy", f"g_{of}", f"g of {of}") if name not in shapes)
         self._add_name(gy, shapes[of])
         seed = ("label", gy)

@@ -127,7 +127,7 @@ class Notation(Text):
             return bool(attributes["by"] in self._tensors)
         if "shape" in attributes:
             return bool(attributes["shape"] != ())
-        if x[0] in ("sum", "mean") and not attributes["keepdim"] and attributes["dim"] == ():
+        if attributes.get("dim") == () and attributes.get("keepdim") is False:
             return False
         return x[0] == "sum_over" or any(map(self.is_tensor, x[2:]))
 
@@ -290,7 +290,7 @@ class LatexNotation(Notation, Latex):
 
     def tensor(self, value: Tensor) -> str:
         """A small tensor in numbers: a vector is a column."""
-        if value.ndim not in (1, 2):
+        if value.ndim not in (1, 2) or not value.numel():
             return short(value)
         rows = value.reshape(len(value), -1).tolist()
         lines = [" & ".join(latex_number(number_text(x)) for x in row) for row in rows]

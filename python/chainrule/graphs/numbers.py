@@ -51,7 +51,7 @@ def printable(name: str) -> str:
 
 def number_text(value: float) -> str:
     """Returns a number with six significant digits; ints and bools in full."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)
 
 
 def number_expression(value: Tensor) -> Expression:

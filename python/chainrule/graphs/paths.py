@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import add, mul, neg, sub, truediv
 
 from chainrule.graphs.blackboard import ONE, Blackboard
 from chainrule.graphs.expressions import LEAVES, size_of, substituted
@@ -12,6 +13,9 @@ from chainrule.graphs.textbook import gradient_of_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from chainrule.graphs.derivation import Derivation
     from chainrule.graphs.expressions import Expression
     from chainrule.graphs.graph import Graph
@@ -20,7 +24,16 @@ if TYPE_CHECKING:
 _WRITTEN_OUT = 16
 """A formula grows to at most so many leaves and ops by writing out nodes without a name."""
 
-_ARITHMETIC = frozenset(("add", "sub", "mul", "div", "neg", "pow", "square"))
+_COMPUTED: dict[str, Callable[..., Any]] = {
+    "add": add,
+    "sub": sub,
+    "mul": mul,
+    "div": truediv,
+    "neg": neg,
+    "pow": pow,
+    "square": lambda a: a * a,
+}
+_ARITHMETIC = frozenset(_COMPUTED)
 _FOLDED = 8
 VIEWS = frozenset(("permute", "reshape", "expand", "cast", "clone"))
 """Ops that mathematics has no name for: what they make is written out."""
@@ -59,7 +72,7 @@ class Factor:
         found = []
         for part, value in zip(self._parts, self._values, strict=True):
             with_numbers = substituted(part, self._between.numbers())
-            is_plain = _is_arithmetic(with_numbers)
+            is_plain = _is_arithmetic(with_numbers) and _is_near(_value(with_numbers), value)
             found.append(with_numbers if is_plain else ("number", number_text(value)))
         return sum_of(found)
 
@@ -252,9 +265,9 @@ class Between:
         return {self.of: to.of, self.wrt: to.wrt}
 
     def has_run(self) -> bool:
-        """Do all nodes on the paths and beside them have values?"""
+        """Do all nodes on the paths and beside them have values, of one run?"""
         refs = {ref for id in self.inputs for ref in self.graph.nodes[id].inputs} | {(self.of, 0)}
-        return all(self.graph.value(ref) is not None for ref in refs)
+        return not self.graph._is_stale() and all(self.graph.value(ref) is not None for ref in refs)
 
 
 def products_in(formula: Expression) -> int:
@@ -300,6 +313,24 @@ def _of_scalar(derivative: Expression) -> Expression:
     if derivative[0] in LEAVES:
         return derivative
     return (*derivative[:2], *map(_of_scalar, derivative[2:]))
+
+
+def _value(formula: Expression) -> float:
+    """What a reader computes from the digits that are written."""
+    if formula[0] == "number":
+        try:
+            return float(formula[1])
+        except ValueError:  # a size that is not known
+            return float("nan")
+    a, *b = map(_value, formula[2:])
+    try:
+        return float(_COMPUTED[formula[0]](a, *b))
+    except (ArithmeticError, TypeError):  # by zero, too large, the root of a negative number
+        return float("nan")
+
+
+def _is_near(found: float, value: float) -> bool:
+    return found != found or value != value or abs(found - value) <= 1e-3 * abs(value)
 
 
 def _is_arithmetic(formula: Expression) -> bool:

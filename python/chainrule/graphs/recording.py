@@ -24,8 +24,9 @@ def graph(*results: Tensor, names: Mapping[str, object] | None = None) -> Graph:
     read at once, unless backward() has freed the tape; then only inputs that are still alive have
     values, and the others must be given to forward().
 
-    The tape holds what gradients flow through. The result of a comparison, of argmax or detach() is
-    an input that keeps its value, too; when the graph runs with other values, it warns of that.
+    The tape holds what gradients flow through. The result of a comparison, of argmax or detach() of
+    what requires gradients is an input that keeps its value, too; when the graph runs with other
+    values, it warns of that. What was computed from inputs alone keeps its value without a warning.
     `trace` has nodes for all of these.
 
     Args:
