@@ -14,9 +14,10 @@ Installed rows_from_above{};
 
 bool is_stale(const Tensor& x) { return x->storage && x->storage->recorded_version > x->version; }
 
-// What one look at each input tells of them all.
+// What one look at each input tells of them all; where their elements are, it writes into `a`.
 struct Inputs {
-  bool want_grad = false, have_values = true;
+  bool want_grad = false, have_values = true, stale = false;
+  int16_t unrecorded_op = no_op;  // Note [Unrecorded results]: the first
   bool uniform = true;  // floating, of one dtype, and of one shape or scalars
   bool dense = true;  // those that are not scalars
   const TensorImpl* shaped = nullptr;  // the first that is not a scalar
@@ -30,6 +31,8 @@ inline Inputs look_at(std::span<const Tensor* const> inputs, ForwardArguments& a
     const TensorImpl& x = *inputs[k]->get();
     seen.want_grad |= x.requires_grad;
     seen.have_values &= x.storage != nullptr;
+    seen.stale |= is_stale(*inputs[k]);
+    if (seen.unrecorded_op == no_op) seen.unrecorded_op = inputs[k]->unrecorded_op();
     seen.uniform &= x.dtype == dtype;
     if (k < max_operands) {
       a.x[k] = x.data;
@@ -166,15 +169,10 @@ void infer(const OpRow& row, const void* op, std::span<const Meta> inputs, Meta*
 
 void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs, Tensor* outputs) {
   const bool recording = grad_enabled();
-  int16_t unrecorded = no_op;
-  if (recording)
-    for (const Tensor* x : inputs) {
-      if (unrecorded == no_op) unrecorded = x->unrecorded_op();
-      if (is_stale(*x)) [[unlikely]]
-        check_not_stale(*x, row.info->name);
-    }
   ForwardArguments a;
   const Inputs seen = look_at(inputs, a);
+  if (recording && seen.stale) [[unlikely]]
+    for (const Tensor* x : inputs) check_not_stale(*x, row.info->name);
   if (!seen.have_values) [[unlikely]]
     return run_without_value(row, op, inputs, outputs);
   if (!row.elementwise) {
@@ -189,7 +187,7 @@ void run(const OpRow& row, const void* op, std::span<const Tensor* const> inputs
   }
   if (!recording) return;
   if (!seen.want_grad || !row.vjp) {
-    if (seen.want_grad || unrecorded != no_op) note_unrecorded(row, unrecorded, outputs);
+    if (seen.want_grad || seen.unrecorded_op != no_op) note_unrecorded(row, seen.unrecorded_op, outputs);
   } else if (row.elementwise && seen.uniform && seen.dense && !row.mask_input) {
     record_dense(row, op, inputs, outputs[0]);
   } else {

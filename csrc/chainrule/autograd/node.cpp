@@ -199,10 +199,6 @@ Recording plan(const OpRow& row, std::span<const Tensor* const> inputs, const Te
   return plan;
 }
 
-}  // namespace
-
-namespace {
-
 // Where and for whom a node was made; the reference of whoever made it is given back.
 inline void sign(Node* node) {
   if (current_call) {
@@ -225,7 +221,7 @@ void record_dense(const OpRow& row, const void* op, std::span<const Tensor* cons
   using Kind = Saved::Kind;
   Node* node = new_node(&row, op, inputs.size(), 1, 0);
   TensorImpl& y = *output.get();
-  const uint32_t scalar_dims = node->block_bytes / 8;  // of no sizes at all: they could stand anywhere
+  constexpr uint32_t scalar_dims = 1;  // any place but 0, which is for the output's sizes: a scalar has none to read
   unsigned reads = 0;
   for (size_t k = 0; k < inputs.size(); ++k)
     if (inputs[k]->requires_grad()) reads |= row.vjp_of_input[k].bits;

@@ -97,7 +97,7 @@ class Caller {
   Blocks run_until_long(Blocks blocks) {
     const auto start = std::chrono::steady_clock::now();
     while (blocks.count > 0) {
-      run_range_(body_, blocks.first, 1, 0);
+      run_range_(body_, blocks.first, 1, blocks.step);
       blocks.first += blocks.step;
       --blocks.count;
       if (std::chrono::steady_clock::now() - start < long_loop) continue;
